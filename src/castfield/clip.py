@@ -1,0 +1,137 @@
+"""What is known of one clip after each stage, with the files that hold it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from castfield.errors import ClipError
+from castfield.scratch import write_json, write_npz
+
+
+@dataclass(frozen=True)
+class Crop:
+    """How `data/frames/<clip>.mkv` was cut from the footage (`<clip>.json` beside it)."""
+
+    box: tuple[float, float, float]
+    """Left, top and side of the square in source pixels; may reach beyond the picture, which is then replicated."""
+    size: int
+    """Side of the stored frames in pixels."""
+    source_size: tuple[int, int]
+    """Width and height of the footage in pixels."""
+    source_fps: float
+    """Mean frame rate of the footage in hertz."""
+    frames: int
+    """Number of stored frames, at 25 Hz."""
+    start: float
+    """Time of the first stored frame in the footage, in seconds."""
+    has_speech: bool
+    """Whether the footage has a sound track that is not silent."""
+
+    def save(self, path: Path) -> None:
+        write_json(path, asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        values = json.loads(path.read_text())
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """`data/landmarks/<clip>.npz`: 478 face points per frame (the face mesh and ten iris points)."""
+
+    points: np.ndarray
+    """(T, 478, 3) float32: x and y in pixels of the stored frames, z relative depth in the same unit."""
+    confidence: np.ndarray
+    """(T,) float32 in [0, 1]; 0 where no face was found."""
+    found: np.ndarray
+    """(T,) bool. Where it is False, `points` repeats the nearest found frame."""
+    tracker: str
+    """Name of the network."""
+
+    def save(self, path: Path) -> None:
+        write_npz(path, points=self.points, confidence=self.confidence, found=self.found, tracker=np.array(self.tracker))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        with np.load(path) as z:
+            return cls(z["points"], z["confidence"], z["found"], str(z["tracker"]))
+
+
+@dataclass(frozen=True)
+class Track:
+    """`data/tracks/<clip>.npz`: the fitted rig. Units: metres, radians, pixels of the stored frames."""
+
+    identity: np.ndarray
+    """(I,) float32 coefficients of the rig's identity basis, one set per clip."""
+    expression: np.ndarray
+    """(T, d) float32 activations of the rig's expression basis."""
+    rotation: np.ndarray
+    """(T, 3, 3) float32 head -> camera."""
+    translation: np.ndarray
+    """(T, 3) float32 head origin in the camera, metres."""
+    focal: float
+    """Focal length in pixels of the stored frames, one per clip."""
+    size: int
+    """Side of the stored frames in pixels; the optical centre is its middle."""
+    valid: np.ndarray
+    """(T,) bool: False where there was no usable face; the pose is bridged there and the frame is not trained on."""
+    landmarks: np.ndarray
+    """(T, 478, 2) float32 the fitted rig's landmarks in pixels; NaN where the rig has no counterpart."""
+
+    def __post_init__(self) -> None:
+        frames = len(self.expression)
+        for name in ("rotation", "translation", "valid", "landmarks"):
+            if len(getattr(self, name)) != frames:
+                raise ClipError(f"track: `{name}` has the wrong length", expected=frames, found=len(getattr(self, name)))
+        for name in ("identity", "expression", "rotation", "translation"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise ClipError(f"track: `{name}` is not finite", cure="run the fit again; report this clip")
+
+    def __len__(self) -> int:
+        return len(self.expression)
+
+    def save(self, path: Path) -> None:
+        write_npz(path, **{k: np.asarray(v) for k, v in self.__dict__.items()})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        with np.load(path) as z:
+            values = {k: z[k] for k in z.files}
+        return cls(**{**values, "focal": float(values["focal"]), "size": int(values["size"])})
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which frames of a clip are for training and which are held out.
+
+    `end`: the last tenth (the papers' split). `speech`: a block of a tenth in the middle of the sentence. Neither is
+    ever trained on: not in the latent codes, not in the occupancy, not in the background plate.
+    """
+
+    train: np.ndarray
+    end: np.ndarray
+    speech: np.ndarray
+
+
+def split_frames(frames: int, share: float = 0.1) -> Split:
+    """Split `frames` frames; index arrays (int64). At least one frame is held out in each block."""
+    held = max(1, round(frames * share))
+    end = np.arange(frames - held, frames)
+    middle = (frames - held) // 2
+    speech = np.arange(middle, middle + held)
+    train = np.setdiff1d(np.arange(frames), np.concatenate([end, speech]))
+    return Split(train, end, speech)
+
+
+def clip_names(folder: Path, suffix: str) -> list[str]:
+    """Names of the clips that a stage left in `folder`, in order. Raises ClipError if there is none."""
+    names = sorted(p.stem for p in folder.glob(f"*{suffix}") if not p.name.startswith("."))
+    if not names:
+        raise ClipError("a stage finds no clips", expected=f"files *{suffix}", where=folder, cure="dvc repro")
+    return names

@@ -1,0 +1,235 @@
+"""The only reader of `params.yaml`: one frozen dataclass per stage, a sentence under each field.
+
+YAML 1.1 reads `1e-05` as text and `off` as a boolean, and `dvc exp run -S train.lr=1e-5` writes just that; so every
+value is coerced to its declared type. Unknown keys and impossible values are refused with the nearest valid name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from castfield.errors import ConfigError, nearest
+
+System = Literal["mi_nerf"]
+Module = Literal["M", "H", "baseline", "A1", "A2", "A3", "A4", "A5", "A6", "A7", "concat", "M_latent"]
+Runner = Literal["inline", "processes", "ray"]
+
+
+@dataclass(frozen=True)
+class RigConfig:
+    model: Literal["anny"] = "anny"
+    """Parametric model that is baked; BFM, FLAME and SMPL-X come as further names."""
+    landmark_spread_mm: float = 4.0
+    """Landmarks whose position on the mesh scatters more than this over the views are not used by the fit."""
+
+
+@dataclass(frozen=True)
+class WorkConfig:
+    runner: Runner = "processes"
+    """Where clips are worked on: this process, a pool of processes, or Ray tasks (extra `ray`)."""
+    workers: int = 0
+    """Processes or tasks at once; 0 = one per core."""
+    max_failed: float = 0.25
+    """Share of clips that may fail in a stage before the stage itself fails."""
+
+
+@dataclass(frozen=True)
+class DownloadConfig:
+    retries: int = 3
+    """Attempts per file before it counts as dead."""
+    timeout: float = 30.0
+    """Seconds without a byte before an attempt is given up."""
+
+
+@dataclass(frozen=True)
+class FramesConfig:
+    size: int = 256
+    """Side of the square crop in pixels; what trackers see. Training resizes to `train.size`."""
+    margin: float = 0.55
+    """Room around the face box, as a share of its side, for hair, neck and shoulders."""
+    min_seconds: float = 1.0
+    """Shorter clips are refused."""
+    max_seconds: float = 300.0
+    """Longer clips are cut here."""
+
+
+@dataclass(frozen=True)
+class LandmarksConfig:
+    tracker: Literal["mediapipe", "face_alignment"] = "mediapipe"
+    """Which network finds the face landmarks."""
+    min_found: float = 0.7
+    """Share of frames with a face below which a clip is refused."""
+
+
+@dataclass(frozen=True)
+class ParseConfig:
+    parser: Literal["selfie"] = "selfie"
+    """Which network separates the person from the background."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    steps: int = 400
+    """Optimiser steps of the joint fit per clip."""
+    lr: float = 0.02
+    """Learning rate of the fit."""
+    smooth: float = 1.0
+    """Weight of temporal smoothness (1 = the default physical scale)."""
+    identity_prior: float = 1.0
+    """Weight of the identity prior."""
+    expression_prior: float = 1.0
+    """Weight of the expression prior."""
+
+
+@dataclass(frozen=True)
+class AudioConfig:
+    features: Literal["mfcc", "mel"] = "mfcc"
+    """Which features stand for a video frame's sound."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    field: Literal["grid", "mlp"] = "grid"
+    """`grid`: fast planes near the fitted head. `mlp`: the paper's network, to the letter."""
+    size: int = 128
+    """Side of the training images in pixels."""
+    seconds: float = 240.0
+    """Optimisation time that the schedule is laid out for; steps = seconds x `steps_per_second`."""
+    identity: Literal["planes", "conditioning"] = "planes"
+    """`grid` only. Planes: each person has planes of their own. Conditioning: identity enters only through the module."""
+    latent: bool = True
+    """Learned latent code per frame."""
+
+
+@dataclass(frozen=True)
+class PersonalizeConfig:
+    seconds: float = 1.0
+    """Seconds of footage that the person is learned from."""
+    steps: int = 300
+    """Optimiser steps; the interaction module stays frozen."""
+
+
+@dataclass(frozen=True)
+class RenderConfig:
+    swing_degrees: float = 25.0
+    """Novel views swing this far to each side."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    faces_per_clip: int = 8
+    """Frames per clip whose face embedding enters ACD."""
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    title: str = "Castfield"
+    """Heading of the page."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of `params.yaml`."""
+
+    system: System = "mi_nerf"
+    module: Module = "M"
+    dataset: str = "demo"
+    seed: int = 0
+    work: WorkConfig = field(default_factory=WorkConfig)
+    rig: RigConfig = field(default_factory=RigConfig)
+    download: DownloadConfig = field(default_factory=DownloadConfig)
+    frames: FramesConfig = field(default_factory=FramesConfig)
+    landmarks: LandmarksConfig = field(default_factory=LandmarksConfig)
+    parse: ParseConfig = field(default_factory=ParseConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    personalize: PersonalizeConfig = field(default_factory=PersonalizeConfig)
+    render: RenderConfig = field(default_factory=RenderConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
+
+
+def load_config(path: Path | str = "params.yaml") -> Config:
+    """Read and check a parameter file. Raises ConfigError naming the key, what was expected and what was found."""
+    try:
+        raw = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        raise ConfigError("no parameter file", where=path, cure="run from the project's root") from None
+    except yaml.YAMLError as error:
+        raise ConfigError("the parameter file is not YAML", found=error, where=path) from None
+    return from_dict(Config, raw or {}, where=str(path))
+
+
+def from_dict(kind: type, values: Any, where: str) -> Any:
+    """Build dataclass `kind` from a mapping, coercing each value to the declared type. Raises ConfigError."""
+    if not isinstance(values, dict):
+        raise ConfigError("a section is not a mapping", expected="keys and values", found=repr(values), where=where)
+    hints = typing.get_type_hints(kind)
+    for key in values:
+        if key not in hints:
+            raise ConfigError(f"unknown key '{key}'", expected=nearest(str(key), hints), where=where)
+    return kind(**{key: coerce(value, hints[key], f"{where}: {key}") for key, value in values.items()})
+
+
+def coerce(value: Any, kind: Any, where: str) -> Any:
+    """`value` as `kind`: int, float, bool, str, a Literal, a tuple, an optional of these or a dataclass."""
+    origin = typing.get_origin(kind)
+    if kind is Any:
+        return value
+    if dataclasses.is_dataclass(kind):
+        return from_dict(typing.cast(type, kind), value, where)
+    if origin in (typing.Union, types.UnionType):
+        inner = [k for k in typing.get_args(kind) if k is not type(None)]
+        return None if value is None or value == "null" else coerce(value, inner[0], where)
+    if origin is Literal:
+        choices = typing.get_args(kind)
+        text = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+        if text in choices:
+            return text
+        raise ConfigError(f"no such choice '{value}'", expected=nearest(str(value), choices), where=where)
+    if origin is tuple:
+        inner_kind = typing.get_args(kind)[0]
+        if not isinstance(value, list | tuple):
+            raise ConfigError("not a list", expected="a list", found=repr(value), where=where)
+        return tuple(coerce(v, inner_kind, where) for v in value)
+    converted = _scalar(value, kind)
+    if converted is None:
+        raise ConfigError("a value has the wrong type", expected=kind.__name__, found=repr(value), where=where)
+    if isinstance(converted, int | float) and not isinstance(converted, bool) and not _sane(converted):
+        raise ConfigError("an impossible value", expected="a finite number, 0 or more", found=value, where=where)
+    return converted
+
+
+def _sane(number: float) -> bool:
+    return number >= 0 and number != float("inf")
+
+
+def _scalar(value: Any, kind: type) -> Any:
+    """`value` as bool, int, float or str; None where it cannot be one without loss."""
+    if kind is bool:
+        words = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
+        return value if isinstance(value, bool) else words.get(str(value).lower())
+    if isinstance(value, bool):
+        return {True: "on", False: "off"}[value] if kind is str else None
+    if kind is str:
+        return str(value) if isinstance(value, str | int | float) else None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    if kind is float:
+        return number
+    return int(number) if number == number and number not in (float("inf"), float("-inf")) and number == int(number) else None
+
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What a clip or data set may be called: it becomes a file name."""

@@ -1,0 +1,124 @@
+"""A manifest names the footage of a data set: `data/manifests/<dataset>.yaml`, five lines for a folder of your own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from castfield.config import NAME, from_dict
+from castfield.errors import ManifestError, nearest
+
+
+@dataclass(frozen=True)
+class Source:
+    """One clip's footage. Exactly one of `url`, `youtube`, `path`, `cast` says where it comes from."""
+
+    name: str
+    url: str | None = None
+    """http(s) address of the file."""
+    youtube: str | None = None
+    """YouTube address or id, fetched through yt-dlp."""
+    path: str | None = None
+    """A local file; relative to the manifest's `folder` or to the project's root."""
+    cast: str | None = None
+    """Name of a synthetic person (`castfield.cast`)."""
+    sha256: str | None = None
+    """Hex digest that the file must have."""
+    start: float | None = None
+    """Use the footage from this second on."""
+    end: float | None = None
+    """Use the footage up to this second."""
+    crop: tuple[float, ...] | None = None
+    """Left, top, width, height in source pixels to look for the person in."""
+    license: str | None = None
+    person: str | None = None
+    """Who is seen, where two clips show the same person; for the report only."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A data set."""
+
+    name: str
+    title: str
+    license: str
+    synthetic: bool
+    clips: tuple[Source, ...]
+    personal_seen: str
+    """Clip of the cast that the generic model is personalised to."""
+    personal_unseen: str
+    """Clip of a person that the generic model behind this personalisation never saw."""
+    citation: str = ""
+
+
+@dataclass(frozen=True)
+class _Raw:
+    title: str = ""
+    license: str = ""
+    citation: str = ""
+    synthetic: bool = False
+    folder: str | None = None
+    personal_seen: str | None = None
+    personal_unseen: str | None = None
+    clips: Any = None
+    defaults: Any = field(default_factory=dict)
+
+
+VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".m4v"}
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Read and check a manifest. Raises ManifestError naming the clip and key."""
+    path = Path(path)
+    if not path.exists():
+        known = [p.stem for p in path.parent.glob("*.yaml") if p.stem != "weights"]
+        raise ManifestError(f"no manifest for the data set '{path.stem}'", expected=nearest(path.stem, known), where=path)
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ManifestError("a manifest is not YAML", found=error, where=path) from None
+    raw: _Raw = from_dict(_Raw, values, str(path))
+    sources = _folder(raw.folder, path) if raw.folder and raw.clips is None else raw.clips
+    if not isinstance(sources, list) or not sources:
+        raise ManifestError("a manifest lists no clips", expected="clips: [...] or folder: ...", where=path)
+    clips = tuple(_source(entry, raw, path, at) for at, entry in enumerate(sources))
+    seen: set[str] = set()
+    for clip in clips:
+        if clip.name in seen:
+            raise ManifestError(f"the clip name '{clip.name}' stands twice", where=path, cure="give each clip a name of its own")
+        seen.add(clip.name)
+    for key in ("personal_seen", "personal_unseen"):
+        name = getattr(raw, key)
+        if name is not None and name not in seen:
+            raise ManifestError(f"`{key}` names no clip", expected=nearest(name, seen), found=name, where=path)
+    return Manifest(
+        path.stem, raw.title or path.stem, raw.license, raw.synthetic, clips,
+        raw.personal_seen or clips[0].name, raw.personal_unseen or clips[-1].name, raw.citation,
+    )  # fmt: skip
+
+
+def _folder(folder: str, manifest: Path) -> list[dict[str, str]]:
+    root = Path(folder).expanduser()
+    files = sorted(p for p in root.glob("*") if p.suffix.lower() in VIDEO_SUFFIXES) if root.is_dir() else []
+    if not files:
+        raise ManifestError("the folder holds no videos", expected=", ".join(sorted(VIDEO_SUFFIXES)), found=root, where=manifest)
+    return [{"name": re.sub(r"[^A-Za-z0-9_-]+", "-", p.stem).strip("-_") or "clip", "path": str(p)} for p in files]
+
+
+def _source(entry: Any, raw: _Raw, path: Path, at: int) -> Source:
+    where = f"{path}: clip {at + 1}"
+    if not isinstance(entry, dict) or "name" not in entry:
+        raise ManifestError("a clip lacks the key 'name'", expected="name: and one of url, youtube, path, cast", found=entry, where=where)
+    name = str(entry["name"])
+    where = f"{path}: {name}"
+    if not NAME.fullmatch(name):
+        raise ManifestError("not a usable clip name", expected="letters, digits, - and _ (no slash, no dot)", found=repr(name), where=where)
+    source: Source = from_dict(Source, {**(raw.defaults or {}), **entry, "name": name}, where)
+    kinds = [k for k in ("url", "youtube", "path", "cast") if getattr(source, k)]
+    if len(kinds) != 1:
+        raise ManifestError("a clip needs exactly one source", expected="url, youtube, path or cast", found=kinds or "none", where=where)
+    return source

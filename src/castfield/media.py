@@ -1,0 +1,137 @@
+"""Video and sound through ffmpeg (its binary comes from a wheel). Files are bit-exact: no dates, no encoder tags.
+
+Frames are uint8 RGB arrays (T, H, W, 3); sound is float32 mono in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from castfield.errors import ClipError
+from castfield.scratch import atomic
+
+FPS = 25
+SAMPLE_RATE = 16_000
+
+
+@cache
+def ffmpeg_exe() -> str:
+    """Path of the ffmpeg binary."""
+    import imageio_ffmpeg
+
+    return imageio_ffmpeg.get_ffmpeg_exe()
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a file says of itself."""
+
+    width: int
+    height: int
+    fps: float
+    seconds: float
+    has_sound: bool
+    rotation: int
+
+
+def probe(path: Path) -> Probe:
+    """Read a file's header. Raises ClipError if it holds no video."""
+    done = subprocess.run([ffmpeg_exe(), "-hide_banner", "-i", str(path)], capture_output=True, text=True, errors="replace")
+    text = done.stderr
+    video = re.search(r"Stream #.*Video:.*?(\d{2,5})x(\d{2,5})", text)
+    if not video:
+        last = text.strip().splitlines()[-1:] or ["nothing"]
+        raise ClipError("not a readable video", found=last[0], where=path, cure="check the file: `ffmpeg -i` must list a video stream")
+    line = text[video.start() :].splitlines()[0]
+    rate = re.search(r"([\d.]+) fps", line) or re.search(r"([\d.]+)k? tbr", line)
+    duration = re.search(r"Duration: (\d+):(\d+):([\d.]+)", text)
+    turned = re.search(r"rotation of (-?[\d.]+) degrees", text)
+    h, m, s = (float(g) for g in duration.groups()) if duration else (0.0, 0.0, 0.0)
+    return Probe(
+        int(video[1]), int(video[2]), float(rate[1]) if rate else 0.0, 3600 * h + 60 * m + s,
+        "Audio:" in text, round(float(turned[1])) if turned else 0,
+    )  # fmt: skip
+
+
+def decode(path: Path, *, filters: str = "", channels: int = 3, seconds: float | None = None) -> np.ndarray:
+    """Decode a whole video to (T, H, W, 3) RGB or, with `channels=1`, (T, H, W) grey. Raises ClipError."""
+    command = [ffmpeg_exe(), "-nostdin", "-v", "error", "-i", str(path)]
+    if seconds is not None:
+        command += ["-t", f"{seconds:.6f}"]
+    if filters:
+        command += ["-vf", filters]
+    # NUT keeps the picture size, so that filters may change it without being told here.
+    command += ["-an", "-pix_fmt", "rgb24" if channels == 3 else "gray", "-f", "image2pipe", "-c:v", "ppm" if channels == 3 else "pgm", "-"]
+    done = subprocess.run(command, capture_output=True)
+    frames = _split_pnm(done.stdout)
+    if not frames:
+        message = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no frame"]
+        raise ClipError("a video cannot be decoded", found=message[0], where=path, cure="check that the file is whole")
+    return np.stack(frames)
+
+
+def _split_pnm(stream: bytes) -> list[np.ndarray]:
+    frames, at = [], 0
+    header = re.compile(rb"P([56])\s+(\d+)\s+(\d+)\s+255\s")
+    while match := header.match(stream, at):
+        kind, width, height = match[1], int(match[2]), int(match[3])
+        shape = (height, width, 3) if kind == b"6" else (height, width)
+        count = int(np.prod(shape))
+        if match.end() + count > len(stream):
+            break
+        frames.append(np.frombuffer(stream, np.uint8, count, match.end()).reshape(shape))
+        at = match.end() + count
+    return frames
+
+
+def encode_lossless(path: Path, frames: np.ndarray) -> None:
+    """Write RGB (T, H, W, 3) or grey (T, H, W) uint8 frames as FFV1 at 25 Hz; reading gives the same values back."""
+    grey = frames.ndim == 3
+    _encode(path, frames, ["-c:v", "ffv1", "-level", "3", "-g", "1", "-pix_fmt", "gray" if grey else "gbrp"])
+
+
+def encode_mp4(path: Path, frames: np.ndarray, *, sound: Path | None = None, start: float = 0.0, crf: int = 16) -> None:
+    """Write RGB frames as H.264 (yuv420p, fast start) that any player opens, with sound from `sound` if given.
+
+    Odd sides are padded by one pixel, because H.264 wants even ones. `start` is where in `sound` the video begins, seconds.
+    """
+    _, height, width = frames.shape[:3]
+    if height % 2 or width % 2:
+        frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    audio = ["-ss", f"{start:.6f}", "-i", str(sound)] if sound else []
+    codec = ["-c:v", "libx264", "-preset", "medium", "-crf", str(crf), "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-threads", "1"]
+    codec += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-vf", "scale=out_color_matrix=bt709"]
+    if sound:
+        codec += ["-c:a", "aac", "-b:a", "128k", "-map", "0:v", "-map", "1:a", "-t", f"{len(frames) / FPS:.6f}"]
+    _encode(path, frames, codec, audio)
+
+
+def _encode(path: Path, frames: np.ndarray, codec: list[str], extra_input: list[str] | None = None) -> None:
+    frames = np.ascontiguousarray(frames, dtype=np.uint8)
+    if not len(frames):
+        raise ClipError("a video without frames was to be written", where=path)
+    height, width = frames.shape[1:3]
+    raw = ["-f", "rawvideo", "-pix_fmt", "gray" if frames.ndim == 3 else "rgb24", "-s", f"{width}x{height}", "-r", str(FPS), "-i", "-"]
+    exact = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact"]
+    with atomic(path) as part:
+        command = [ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *raw, *(extra_input or []), *codec, *exact, str(part)]
+        done = subprocess.run(command, input=frames.tobytes(), capture_output=True)
+        if done.returncode:
+            message = done.stderr.decode(errors="replace").strip()
+            if "No space left" in message:
+                raise OSError(28, "No space left on device", str(path))
+            raise ClipError("ffmpeg could not write a video", found=message, where=path)
+
+
+def read_wav(path: Path) -> np.ndarray:
+    """Sound of `data/speech/<clip>.wav` as float32 mono at 16 kHz."""
+    import wave
+
+    with wave.open(str(path), "rb") as stream:
+        return np.frombuffer(stream.readframes(stream.getnframes()), np.int16).astype(np.float32) / 32768

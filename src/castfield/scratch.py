@@ -1,0 +1,106 @@
+"""The scratch folder: checkpoints and per-clip caches that outlive a killed stage, and atomic writing.
+
+`CASTFIELD_SCRATCH` names it; by default `.castfield/` at the project's root. The path is absolute, so that
+experiments that run in a copy of the project (`dvc exp run --temp`) share it when the variable is set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+
+def scratch_root() -> Path:
+    """Absolute path of the scratch folder, made if it is missing."""
+    root = Path(os.environ.get("CASTFIELD_SCRATCH") or ".castfield").resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def scratch(*parts: str) -> Path:
+    """A path under the scratch folder; its parent exists."""
+    path = scratch_root().joinpath(*parts)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path`, on any failure it is removed.
+
+    The suffix is kept, because ffmpeg and NumPy read the format from it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON with sorted keys, atomically. NaN and infinity are refused (ValueError)."""
+    with atomic(path) as part:
+        part.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_npz(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays as an uncompressed .npz, atomically. The same arrays give the same bytes."""
+    with atomic(path) as part:
+        np.savez(part, **arrays)  # type: ignore[arg-type]
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fingerprint(*parts: Any) -> str:
+    """Hex digest of files (by content), modules and functions (by source), dataclasses and plain values (by JSON)."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(_fingerprint_bytes(part))
+        digest.update(b"\0")
+    return digest.hexdigest()[:32]
+
+
+def _fingerprint_bytes(part: Any) -> bytes:
+    if isinstance(part, Path):
+        if part.is_dir():
+            files = sorted(p for p in part.rglob("*") if p.is_file())
+            return "".join(f"{p.relative_to(part)}:{sha256(p)};" for p in files).encode()
+        return (sha256(part) if part.exists() else "absent").encode()
+    if isinstance(part, ModuleType) or callable(part) and not is_dataclass(part):
+        return inspect.getsource(part).encode()
+    if is_dataclass(part) and not isinstance(part, type):
+        return type(part).__name__.encode() + json.dumps(asdict(part), sort_keys=True, default=str).encode()
+    return json.dumps(part, sort_keys=True, default=str).encode()
+
+
+def copy_into(source: Path, folder: Path) -> Path:
+    """Copy a file into `folder` atomically and return its new path."""
+    target = folder / source.name
+    with atomic(target) as part:
+        shutil.copyfile(source, part)
+    return target
