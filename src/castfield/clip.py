@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Crop:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        values = json.loads(path.read_text())
+        values: dict[str, Any] = json.loads(path.read_text())
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
@@ -102,7 +102,7 @@ class Track:
     @classmethod
     def load(cls, path: Path) -> Self:
         with np.load(path) as z:
-            values = {k: z[k] for k in z.files}
+            values: dict[str, Any] = {k: z[k] for k in z.files}
         return cls(**{**values, "focal": float(values["focal"]), "size": int(values["size"])})
 
 

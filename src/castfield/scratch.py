@@ -64,7 +64,7 @@ def write_json(path: Path, value: Any) -> None:
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
     """Write arrays as an uncompressed .npz, atomically. The same arrays give the same bytes."""
     with atomic(path) as part:
-        np.savez(part, **arrays)  # type: ignore[arg-type]
+        np.savez(part, **arrays)
 
 
 def sha256(path: Path) -> str:

@@ -1,0 +1,43 @@
+# Castfield. `make demo` is the way in; `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup demo test lint bench check ablation clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY) ## the environment in .venv (wheels only, no root)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
+		{ echo "Castfield needs Python 3.11 or 3.12; found $$($(PYTHON) --version). Try: make setup PYTHON=python3.11"; exit 1; }
+	@echo "setting up .venv with $$($(PYTHON) --version) (about 3 GB, a few minutes, once)"
+	@$(PYTHON) -m venv .venv
+	@# The lock file is complete: no resolver, so that no CUDA build, no jax and no OpenCV with a window system comes along.
+	@# setuptools and wheel first: packages without wheels (two small pure ones) build with them.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $$(grep -E '^(setuptools|wheel)==' requirements.lock)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: setup ## the whole DAG on the synthetic cast, then metrics, page and videos
+	@$(BIN)/dvc repro
+	@$(BIN)/python -m castfield.summary
+
+test: setup lint ## lint, types and tests (real footage with CASTFIELD_MEDIA=<folder>)
+	@$(BIN)/python -m pytest
+
+lint: setup ## ruff and mypy
+	@$(BIN)/ruff check src stages tests
+	@$(BIN)/ruff format --check src stages tests
+	@$(BIN)/mypy src stages
+
+ablation: setup ## all interaction modules at equal training time (docs/ablation.md)
+	@$(BIN)/python -m castfield.ablation
+
+clean: ## remove scratch and caches (not the environment, not DVC's cache)
+	rm -rf .castfield .pytest_cache .ruff_cache .mypy_cache
