@@ -140,9 +140,13 @@ class Config:
     """All of `params.yaml`."""
 
     system: System = "mi_nerf"
+    """Which paper's system: its conditions, field, sampling and losses."""
     module: Module = "M"
+    """How identity and expression interact before they condition the field."""
     dataset: str = "demo"
+    """The footage: `data/manifests/<dataset>.yaml`."""
     seed: int = 0
+    """Seed of everything random; the same seed gives the same bits on one machine."""
     work: WorkConfig = field(default_factory=WorkConfig)
     rig: RigConfig = field(default_factory=RigConfig)
     download: DownloadConfig = field(default_factory=DownloadConfig)
