@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from castfield.scratch import atomic
 
 FPS = 25
 SAMPLE_RATE = 16_000
+_EXACT = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact"]
 
 
 @cache
@@ -76,6 +79,26 @@ def decode(path: Path, *, filters: str = "", channels: int = 3, seconds: float |
     return np.stack(frames)
 
 
+def stream(path: Path) -> Iterator[np.ndarray]:
+    """The frames of a video one by one, (H, W, 3) uint8 RGB: memory does not grow with its length. Raises ClipError."""
+    size = probe(path)
+    command = [ffmpeg_exe(), "-nostdin", "-v", "error", "-i", str(path), "-an", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
+    count = size.width * size.height * 3
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=count)
+    assert process.stdout is not None
+    read = 0
+    try:
+        while len(block := process.stdout.read(count)) == count:
+            read += 1
+            yield np.frombuffer(block, np.uint8).reshape(size.height, size.width, 3)
+    finally:
+        process.stdout.close()
+        process.kill()
+        process.wait()
+    if not read:
+        raise ClipError("a video cannot be decoded", found="no frame", where=path, cure="check that the file is whole")
+
+
 def _split_pnm(stream: bytes) -> list[np.ndarray]:
     frames, at = [], 0
     header = re.compile(rb"P([56])\s+(\d+)\s+(\d+)\s+255\s")
@@ -93,37 +116,87 @@ def _split_pnm(stream: bytes) -> list[np.ndarray]:
 def encode_lossless(path: Path, frames: np.ndarray) -> None:
     """Write RGB (T, H, W, 3) or grey (T, H, W) uint8 frames as FFV1 at 25 Hz; reading gives the same values back."""
     grey = frames.ndim == 3
-    _encode(path, frames, ["-c:v", "ffv1", "-level", "3", "-g", "1", "-pix_fmt", "gray" if grey else "gbrp"])
+    _encode(path, [frames], ["-c:v", "ffv1", "-level", "3", "-g", "1", "-pix_fmt", "gray" if grey else "gbrp"])
 
 
-def encode_mp4(path: Path, frames: np.ndarray, *, sound: Path | None = None, start: float = 0.0, crf: int = 16) -> None:
+def encode_lossless_stream(path: Path, frames: Iterable[np.ndarray]) -> int:
+    """As `encode_lossless`, from (H, W, 3) or (H, W) frames one by one; returns how many. Raises ClipError for none."""
+    with atomic(path) as part:
+        process, sent = None, 0
+        try:
+            for frame in frames:
+                if process is None:
+                    height, width = frame.shape[:2]
+                    raw = ["-f", "rawvideo", "-pix_fmt", "gray" if frame.ndim == 2 else "rgb24", "-s", f"{width}x{height}", "-r", str(FPS)]
+                    codec = ["-c:v", "ffv1", "-level", "3", "-g", "1", "-pix_fmt", "gray" if frame.ndim == 2 else "gbrp"]
+                    command = [ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *raw, "-i", "-", *codec, *_EXACT, str(part)]
+                    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+                assert process.stdin is not None
+                process.stdin.write(np.ascontiguousarray(frame, dtype=np.uint8).tobytes())
+                sent += 1
+        except BrokenPipeError:
+            pass  # ffmpeg gave up; its message says why
+        finally:
+            message = process.communicate()[1].decode(errors="replace").strip() if process else ""
+        if process is None:
+            raise ClipError("a video without frames was to be written", where=path)
+        if process.returncode:
+            _refuse(message, path)
+    return sent
+
+
+def encode_mp4(
+    path: Path,
+    frames: np.ndarray | Iterable[np.ndarray],
+    *,
+    sound: Path | None = None,
+    start: float = 0.0,
+    crf: int = 16,
+    comment: str = "",
+) -> None:
     """Write RGB frames as H.264 (yuv420p, fast start) that any player opens, with sound from `sound` if given.
 
-    Odd sides are padded by one pixel, because H.264 wants even ones. `start` is where in `sound` the video begins, seconds.
+    `frames` is one array or, so that memory does not grow with length, an iterable of arrays (t, H, W, 3). Odd sides are
+    padded by one pixel, because H.264 wants even ones. `start` is where in `sound` the video begins, seconds; sound that
+    ends too early is continued by silence. `comment` goes into the container.
     """
-    _, height, width = frames.shape[:3]
-    if height % 2 or width % 2:
-        frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    chunks: Iterable[np.ndarray] = [frames] if isinstance(frames, np.ndarray) else frames
     audio = ["-ss", f"{start:.6f}", "-i", str(sound)] if sound else []
     codec = ["-c:v", "libx264", "-preset", "medium", "-crf", str(crf), "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-threads", "1"]
     codec += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-vf", "scale=out_color_matrix=bt709"]
     if sound:
-        codec += ["-c:a", "aac", "-b:a", "128k", "-map", "0:v", "-map", "1:a", "-t", f"{len(frames) / FPS:.6f}"]
-    _encode(path, frames, codec, audio)
+        codec += ["-c:a", "aac", "-b:a", "128k", "-map", "0:v", "-map", "1:a", "-af", "apad", "-shortest"]
+    if comment:
+        codec += ["-metadata", f"comment={comment}"]
+    _encode(path, map(_even, chunks), codec, audio)
 
 
-def _encode(path: Path, frames: np.ndarray, codec: list[str], extra_input: list[str] | None = None) -> None:
-    frames = np.ascontiguousarray(frames, dtype=np.uint8)
-    if not len(frames):
+def _even(frames: np.ndarray) -> np.ndarray:
+    _, height, width = frames.shape[:3]
+    return np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge") if height % 2 or width % 2 else frames
+
+
+def _encode(path: Path, chunks: Iterable[np.ndarray], codec: list[str], extra_input: list[str] | None = None) -> None:
+    stream = iter(chunks)
+    first = next(stream, None)
+    if first is None or not len(first):
         raise ClipError("a video without frames was to be written", where=path)
-    height, width = frames.shape[1:3]
-    raw = ["-f", "rawvideo", "-pix_fmt", "gray" if frames.ndim == 3 else "rgb24", "-s", f"{width}x{height}", "-r", str(FPS), "-i", "-"]
+    height, width = first.shape[1:3]
+    raw = ["-f", "rawvideo", "-pix_fmt", "gray" if first.ndim == 3 else "rgb24", "-s", f"{width}x{height}", "-r", str(FPS), "-i", "-"]
     exact = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact"]
-    with atomic(path) as part:
+    with atomic(path) as part, tempfile.TemporaryFile() as log:
         command = [ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *raw, *(extra_input or []), *codec, *exact, str(part)]
-        done = subprocess.run(command, input=frames.tobytes(), capture_output=True)
-        if done.returncode:
-            message = done.stderr.decode(errors="replace").strip()
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log) as process:
+            assert process.stdin is not None
+            # A pipe that breaks means that ffmpeg has given up; its own message is the better one.
+            with contextlib.suppress(BrokenPipeError):
+                for chunk in itertools.chain([first], stream):
+                    process.stdin.write(np.ascontiguousarray(chunk, dtype=np.uint8).tobytes())
+                process.stdin.close()
+            code = process.wait()
+        if code:
+            log.seek(0)
+            message = log.read().decode(errors="replace").strip()
             if "No space left" in message:
                 raise OSError(28, "No space left on device", str(path))
             raise ClipError("ffmpeg could not write a video", found=message, where=path)
