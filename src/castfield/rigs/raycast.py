@@ -6,8 +6,12 @@ For more than one sample a pixel ask for a larger picture and average it.
 from __future__ import annotations
 
 import functools
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, no_type_check
 
 import numpy as np
 
@@ -109,13 +113,14 @@ class RayCaster:
 @functools.cache
 def _engine() -> tuple[Any, Any]:
     """warp and the kernel, compiled at the first use (its cache lies in the scratch folder)."""
-    import warp
-
-    warp.config.log_level = warp.LOG_ERROR  # no greeting, no word about a missing GPU
+    warp: Any = importlib.import_module("warp")
+    warp.config.log_level = warp.LOG_ERROR
     warp.config.kernel_cache_dir = str(scratch("warp"))
-    warp.init()
+    with _native_stderr_closed():
+        warp.init()
 
     @warp.kernel
+    @no_type_check
     def first_hit(
         mesh: warp.uint64,
         origin: warp.vec3,
@@ -133,3 +138,16 @@ def _engine() -> tuple[Any, Any]:
             hit[i] = warp.vec3(0.0, 0.0, 0.0)
 
     return warp, first_hit
+
+
+@contextmanager
+def _native_stderr_closed() -> Iterator[None]:
+    """warp's C++ side says on stderr that there is no GPU, whatever its log level; nobody here needs one."""
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
