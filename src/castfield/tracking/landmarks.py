@@ -1,0 +1,70 @@
+"""The stage `landmarks`: 478 face points of the main person in every frame of a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from castfield import media
+from castfield.clip import Landmarks, clip_names
+from castfield.config import Config, LandmarksConfig
+from castfield.errors import ClipError
+from castfield.layout import Layout
+from castfield.shards import Job, map_clips
+from castfield.tracking import main_person, trackers
+from castfield.tracking.main_person import Face, bystander_share, follow
+from castfield.tracking.trackers import TRACKERS
+
+
+def run(config: Config, layout: Layout) -> None:
+    """Track every clip of `data/frames` into `data/landmarks`."""
+    jobs = [
+        Job(clip, {"frames": layout.frames / f"{clip}.mkv"}, config.landmarks)
+        for clip in clip_names(layout.frames, ".mkv")
+    ]  # fmt: skip
+    map_clips("landmarks", track_clip, jobs, layout.landmarks, config.work, [trackers, main_person])
+
+
+def track_clip(job: Job, out: Path) -> None:
+    """Write `<clip>.npz`. Raises ClipError if too few frames show a face, WeightsError if the tracker lacks its weights."""
+    config: LandmarksConfig = job.params
+    faces = list(TRACKERS[config.tracker](media.stream(job.inputs["frames"])))
+    path = follow(faces, media.probe(job.inputs["frames"]).width)
+    share = bystander_share(faces, path)
+    if share > 0.1:
+        print(f"landmarks: {job.clip}: another person is in {share:.0%} of the frames; the larger, more central one is kept", flush=True)
+    gather(job.clip, faces, path, config).save(out / f"{job.clip}.npz")
+
+
+def gather(clip: str, faces: Sequence[Sequence[Face]], path: Sequence[int], config: LandmarksConfig) -> Landmarks:
+    """The chosen faces as one track, bridged over frames without one. Raises ClipError if these are too many."""
+    found = np.array([at >= 0 for at in path])
+    if not found.any() or found.mean() < config.min_found:
+        missing = np.flatnonzero(~found)
+        raise ClipError(
+            f"clip '{clip}': too few frames show a face",
+            expected=f"a face in at least {config.min_found:.0%} of the frames (landmarks.min_found)",
+            found=f"{found.mean():.0%} of {len(found)}; none in frames {_ranges(missing)}",
+            where=f"data/frames/{clip}.mkv",
+            cure="choose footage where the face is seen (`start`, `end`, `crop` in the manifest), or lower landmarks.min_found",
+        )
+    points = np.stack([faces[t][path[t]].points for t in _nearest(found)])
+    confidence = np.array([faces[t][path[t]].confidence if path[t] >= 0 else 0.0 for t in range(len(found))], np.float32)
+    return Landmarks(points.astype(np.float32), confidence, found, config.tracker)
+
+
+def _nearest(found: np.ndarray) -> np.ndarray:
+    """Index of the nearest True for every place; the earlier one of two."""
+    at = np.arange(len(found))
+    before = np.maximum.accumulate(np.where(found, at, -len(found) * 2))
+    after = np.minimum.accumulate(np.where(found, at, len(found) * 4)[::-1])[::-1]
+    return np.where(at - before <= after - at, before, after)
+
+
+def _ranges(frames: np.ndarray) -> str:
+    """`3-7, 12` for a message; at most five runs."""
+    runs = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
+    text = [f"{r[0]}-{r[-1]}" if len(r) > 1 else f"{r[0]}" for r in runs[:5] if len(r)]
+    return ", ".join(text) + (", ..." if len(runs) > 5 else "")
