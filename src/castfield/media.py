@@ -5,13 +5,16 @@ Frames are uint8 RGB arrays (T, H, W, 3); sound is float32 mono in [-1, 1].
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import itertools
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
@@ -115,34 +118,12 @@ def _split_pnm(stream: bytes) -> list[np.ndarray]:
 
 def encode_lossless(path: Path, frames: np.ndarray) -> None:
     """Write RGB (T, H, W, 3) or grey (T, H, W) uint8 frames as FFV1 at 25 Hz; reading gives the same values back."""
-    grey = frames.ndim == 3
-    _encode(path, [frames], ["-c:v", "ffv1", "-level", "3", "-g", "1", "-pix_fmt", "gray" if grey else "gbrp"])
+    encode_lossless_stream(path, frames)
 
 
 def encode_lossless_stream(path: Path, frames: Iterable[np.ndarray]) -> int:
     """As `encode_lossless`, from (H, W, 3) or (H, W) frames one by one; returns how many. Raises ClipError for none."""
-    with atomic(path) as part:
-        process, sent = None, 0
-        try:
-            for frame in frames:
-                if process is None:
-                    height, width = frame.shape[:2]
-                    raw = ["-f", "rawvideo", "-pix_fmt", "gray" if frame.ndim == 2 else "rgb24", "-s", f"{width}x{height}", "-r", str(FPS)]
-                    codec = ["-c:v", "ffv1", "-level", "3", "-g", "1", "-pix_fmt", "gray" if frame.ndim == 2 else "gbrp"]
-                    command = [ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *raw, "-i", "-", *codec, *_EXACT, str(part)]
-                    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-                assert process.stdin is not None
-                process.stdin.write(np.ascontiguousarray(frame, dtype=np.uint8).tobytes())
-                sent += 1
-        except BrokenPipeError:
-            pass  # ffmpeg gave up; its message says why
-        finally:
-            message = process.communicate()[1].decode(errors="replace").strip() if process else ""
-        if process is None:
-            raise ClipError("a video without frames was to be written", where=path)
-        if process.returncode:
-            _refuse(message, path)
-    return sent
+    return _encode(path, frames, lambda grey: ["-c:v", "ffv1", "-level", "3", "-g", "1", "-pix_fmt", "gray" if grey else "gbrp"])
 
 
 def encode_mp4(
@@ -156,11 +137,10 @@ def encode_mp4(
 ) -> None:
     """Write RGB frames as H.264 (yuv420p, fast start) that any player opens, with sound from `sound` if given.
 
-    `frames` is one array or, so that memory does not grow with length, an iterable of arrays (t, H, W, 3). Odd sides are
+    `frames` is an array (T, H, W, 3) or, so that memory does not grow with length, an iterable of (H, W, 3). Odd sides are
     padded by one pixel, because H.264 wants even ones. `start` is where in `sound` the video begins, seconds; sound that
     ends too early is continued by silence. `comment` goes into the container.
     """
-    chunks: Iterable[np.ndarray] = [frames] if isinstance(frames, np.ndarray) else frames
     audio = ["-ss", f"{start:.6f}", "-i", str(sound)] if sound else []
     codec = ["-c:v", "libx264", "-preset", "medium", "-crf", str(crf), "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-threads", "1"]
     codec += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-vf", "scale=out_color_matrix=bt709"]
@@ -168,38 +148,45 @@ def encode_mp4(
         codec += ["-c:a", "aac", "-b:a", "128k", "-map", "0:v", "-map", "1:a", "-af", "apad", "-shortest"]
     if comment:
         codec += ["-metadata", f"comment={comment}"]
-    _encode(path, map(_even, chunks), codec, audio)
+    _encode(path, map(_even, frames), lambda grey: codec, audio)
 
 
-def _even(frames: np.ndarray) -> np.ndarray:
-    _, height, width = frames.shape[:3]
-    return np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge") if height % 2 or width % 2 else frames
+def _even(frame: np.ndarray) -> np.ndarray:
+    height, width = frame.shape[:2]
+    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") if height % 2 or width % 2 else frame
 
 
-def _encode(path: Path, chunks: Iterable[np.ndarray], codec: list[str], extra_input: list[str] | None = None) -> None:
-    stream = iter(chunks)
-    first = next(stream, None)
-    if first is None or not len(first):
+def _encode(path: Path, frames: Iterable[np.ndarray], codec: Callable[[bool], list[str]], extra_input: list[str] | None = None) -> int:
+    """Pipe frames (H, W, 3) or (H, W) one by one into ffmpeg; `codec` tells its options for grey or colour. Returns how many."""
+    source = iter(frames)
+    first = next(source, None)
+    if first is None:
         raise ClipError("a video without frames was to be written", where=path)
-    height, width = first.shape[1:3]
-    raw = ["-f", "rawvideo", "-pix_fmt", "gray" if first.ndim == 3 else "rgb24", "-s", f"{width}x{height}", "-r", str(FPS), "-i", "-"]
-    exact = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact"]
+    height, width = first.shape[:2]
+    grey = first.ndim == 2
+    raw = ["-f", "rawvideo", "-pix_fmt", "gray" if grey else "rgb24", "-s", f"{width}x{height}", "-r", str(FPS), "-i", "-"]
+    sent = 0
     with atomic(path) as part, tempfile.TemporaryFile() as log:
-        command = [ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *raw, *(extra_input or []), *codec, *exact, str(part)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log) as process:
-            assert process.stdin is not None
+        command = [ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *raw, *(extra_input or []), *codec(grey), *_EXACT, str(part)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log)
+        assert process.stdin is not None
+        try:
             # A pipe that breaks means that ffmpeg has given up; its own message is the better one.
             with contextlib.suppress(BrokenPipeError):
-                for chunk in itertools.chain([first], stream):
-                    process.stdin.write(np.ascontiguousarray(chunk, dtype=np.uint8).tobytes())
+                for frame in itertools.chain([first], source):
+                    process.stdin.write(np.ascontiguousarray(frame, dtype=np.uint8).tobytes())
+                    sent += 1
+        finally:
+            with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
             code = process.wait()
         if code:
             log.seek(0)
             message = log.read().decode(errors="replace").strip()
             if "No space left" in message:
-                raise OSError(28, "No space left on device", str(path))
+                raise OSError(errno.ENOSPC, "No space left on device", str(path))
             raise ClipError("ffmpeg could not write a video", found=message, where=path)
+    return sent
 
 
 def read_wav(path: Path) -> np.ndarray:
