@@ -130,6 +130,7 @@ def encode_mp4(
     path: Path,
     frames: np.ndarray | Iterable[np.ndarray],
     *,
+    count: int | None = None,
     sound: Path | None = None,
     start: float = 0.0,
     crf: int = 16,
@@ -137,15 +138,18 @@ def encode_mp4(
 ) -> None:
     """Write RGB frames as H.264 (yuv420p, fast start) that any player opens, with sound from `sound` if given.
 
-    `frames` is an array (T, H, W, 3) or, so that memory does not grow with length, an iterable of (H, W, 3). Odd sides are
-    padded by one pixel, because H.264 wants even ones. `start` is where in `sound` the video begins, seconds; sound that
-    ends too early is continued by silence. `comment` goes into the container.
+    `frames` is an array (T, H, W, 3) or, so that memory does not grow with length, an iterable of `count`
+    pictures (H, W, 3). Odd sides are padded by one pixel, because H.264 wants even ones. `start` is where in `sound` the
+    video begins, seconds; sound that ends too early is continued by silence. `comment` goes into the container.
     """
+    count = len(frames) if isinstance(frames, np.ndarray) else count
+    if sound and not count:
+        raise ValueError("encode_mp4: a stream with sound needs `count`, the number of its pictures")
     audio = ["-ss", f"{start:.6f}", "-i", str(sound)] if sound else []
     codec = ["-c:v", "libx264", "-preset", "medium", "-crf", str(crf), "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-threads", "1"]
     codec += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-vf", "scale=out_color_matrix=bt709"]
     if sound:
-        codec += ["-c:a", "aac", "-b:a", "128k", "-map", "0:v", "-map", "1:a", "-af", "apad", "-shortest"]
+        codec += ["-c:a", "aac", "-b:a", "128k", "-map", "0:v", "-map", "1:a", "-af", "apad", "-t", f"{count / FPS:.6f}"]
     if comment:
         codec += ["-metadata", f"comment={comment}"]
     _encode(path, map(_even, frames), lambda grey: codec, audio)
