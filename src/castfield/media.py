@@ -142,7 +142,7 @@ def encode_mp4(
     pictures (H, W, 3). Odd sides are padded by one pixel, because H.264 wants even ones. `start` is where in `sound` the
     video begins, seconds; sound that ends too early is continued by silence. `comment` goes into the container.
     """
-    count = len(frames) if isinstance(frames, np.ndarray) else count
+    count = len(frames) if isinstance(frames, np.ndarray) else count or 0
     if sound and not count:
         raise ValueError("encode_mp4: a stream with sound needs `count`, the number of its pictures")
     audio = ["-ss", f"{start:.6f}", "-i", str(sound)] if sound else []
