@@ -31,6 +31,8 @@ class Crop:
     """Time of the first stored frame in the footage, in seconds."""
     has_speech: bool
     """Whether the footage has a sound track that is not silent."""
+    warnings: tuple[str, ...] = ()
+    """What a person should know of this clip: other people in it, decoding errors, a cut."""
 
     def save(self, path: Path) -> None:
         write_json(path, asdict(self))
@@ -131,7 +133,7 @@ def split_frames(frames: int, share: float = 0.1) -> Split:
 
 def clip_names(folder: Path, suffix: str) -> list[str]:
     """Names of the clips that a stage left in `folder`, in order. Raises ClipError if there is none."""
-    names = sorted(p.stem for p in folder.glob(f"*{suffix}") if not p.name.startswith("."))
+    names = sorted(p.stem for p in folder.glob(f"*{suffix}") if not p.name.startswith(".") and p.name != "failed.json")
     if not names:
         raise ClipError("a stage finds no clips", expected=f"files *{suffix}", where=folder, cure="dvc repro")
     return names
