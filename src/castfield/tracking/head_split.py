@@ -1,0 +1,99 @@
+"""Head (with hair and neck) or torso: for each pixel of the person, from where it lies below the face and from its colour.
+
+The neck belongs to the head, which ends at the collar. The torso hangs on the body, so the split is measured from the chin along
+the picture's vertical, in units of the face's height and width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
+
+from castfield.tracking.sixty_eight import from_mesh
+
+COLLAR = 0.42
+"""Where the neck ends on the middle line, in face heights below the chin, if the colours do not say otherwise."""
+BINS = 24
+
+
+@dataclass(frozen=True)
+class FaceFrame:
+    """Where the face is, per frame, smooth in time: pixels."""
+
+    centre: np.ndarray
+    """(T,) x of the middle of the jaw."""
+    chin: np.ndarray
+    """(T,) y of the chin's lowest point."""
+    height: np.ndarray
+    """(T,) from between the brows to the chin, with the mouth shut or nearly so."""
+    width: np.ndarray
+    """(T,) of the face at its widest."""
+
+
+def face_frame(points: np.ndarray, sigma: float = 2.0) -> FaceFrame:
+    """From landmarks (T, 478, 3) in pixels. Smoothed over `sigma` frames, because the collar does not move with the jaw."""
+    jaw = from_mesh(points)[:, :17, :2]
+    brow, nose = from_mesh(points)[:, 27, :2], from_mesh(points)[:, 33, :2]
+    width = np.ptp(jaw[..., 0], axis=1)
+    # From the brows to the chin with the mouth shut; nose length scales with it and does not change in speech.
+    nose_length = np.linalg.norm(nose - brow, axis=-1)
+    lengths = np.linalg.norm(jaw[:, 8] - brow, axis=-1)
+    height = nose_length * np.percentile(lengths / np.maximum(nose_length, 1), 20)
+    chin = np.minimum(jaw[..., 1].max(1), brow[:, 1] + height * 1.03)
+    smooth = [gaussian_filter1d(v.astype(np.float64), sigma, mode="nearest") for v in (jaw[..., 0].mean(1), chin, height, width)]
+    return FaceFrame(*smooth)
+
+
+def place(face: FaceFrame, frame: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """u (H, W): sideways from the jaw's middle in face widths; v (H, W): below the chin in face heights."""
+    y, x = np.mgrid[0:height, 0:width] + 0.5
+    u = (x - face.centre[frame]) / max(face.width[frame], 1)
+    v = (y - face.chin[frame]) / max(face.height[frame], 1)
+    return u.astype(np.float32), v.astype(np.float32)
+
+
+class Colours:
+    """Log odds of head against torso for a colour, learned from pixels whose place leaves no doubt."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros((2, BINS, BINS, BINS))
+
+    def learn(self, picture: np.ndarray, person: np.ndarray, u: np.ndarray, v: np.ndarray) -> None:
+        """picture (H, W, 3) float in [0, 1]; person (H, W) alpha; u, v as from `place`."""
+        sure = person > 0.95
+        head = sure & (v < -0.05)
+        low = np.zeros_like(sure)
+        low[int(0.92 * len(low)) :] = True
+        torso = sure & ((v > 0.9) | ((v > 0.35) & (np.abs(u) > 0.6)) | (low & (v > 0.2) & (np.abs(u) > 0.5)))
+        for at, where in enumerate((head, torso)):
+            index = _bins(picture[where])
+            np.add.at(self._counts[at], (index[:, 0], index[:, 1], index[:, 2]), 1)
+
+    def table(self) -> np.ndarray:
+        """(BINS, BINS, BINS) log odds; 0 where nothing was learned."""
+        totals = self._counts.sum((1, 2, 3))
+        if totals.min() < 500:
+            return np.zeros((BINS,) * 3, np.float32)
+        density = [gaussian_filter(c / t, 0.8) for c, t in zip(self._counts, totals, strict=True)]
+        floor = 2e-4  # colours seen on neither say nothing
+        return np.log((density[0] + floor) / (density[1] + floor)).astype(np.float32)
+
+
+def head_share(picture: np.ndarray, u: np.ndarray, v: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Share of head (H, W) in [0, 1] for every pixel, taken as if it were the person's."""
+    index = _bins(picture)
+    colour = np.clip(table[index[..., 0], index[..., 1], index[..., 2]], -4, 4)
+    colour = cv2.blur(colour, (5, 5))
+    # The neck's lower border rises to the sides, where the shoulders are.
+    collar = COLLAR - 0.75 * np.maximum(np.abs(u) - 0.25, 0)
+    where = np.clip((np.maximum(collar, 0) - v) / 0.07, -6, 6)
+    # Above the chin all is head; far below, or where a sleeve would be, all is torso, whatever its colour.
+    sure = np.clip((-0.02 - v) / 0.02, 0, 1) * 12 - np.clip((v - 0.62) / 0.06, 0, 1) * 12
+    return (1 / (1 + np.exp(-np.clip(where + colour + sure, -30, 30)))).astype(np.float32)
+
+
+def _bins(colours: np.ndarray) -> np.ndarray:
+    return np.clip((colours * BINS).astype(np.int64), 0, BINS - 1)
