@@ -39,6 +39,8 @@ class Footage:
     """Use it up to this second."""
     region: tuple[float, ...] | None = None
     """Left, top, width, height in source pixels to look for the person in."""
+    cut: bool = False
+    """The file holds nothing but the excerpt: `start` and `end` are met already."""
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
@@ -48,7 +50,8 @@ class Footage:
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote."""
         values: dict[str, Any] = json.loads(path.read_text())
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        values["region"] = tuple(values["region"]) if values.get("region") else None
+        return cls(**values)
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,9 @@ def cut_clip(job: Job, folder: Path) -> None:
     """
     config: FramesConfig = job.params
     path, about = job.inputs["footage"], Footage.load(job.inputs["about"])
-    start = about.start or 0.0
-    film = excerpt(path, start, min(config.max_seconds, about.end - start if about.end is not None else config.max_seconds))
+    start, end = (None, None) if about.cut else (about.start, about.end)
+    start = start or 0.0
+    film = excerpt(path, start, min(config.max_seconds, end - start if end is not None else config.max_seconds))
     header = probe(path)
     there = max(0.0, header.seconds - film.start) if header.seconds else None
     wanted = min(film.seconds or config.max_seconds, there if there is not None else config.max_seconds)
@@ -66,7 +67,7 @@ def cut_clip(job: Job, folder: Path) -> None:
         raise _too_short(job.clip, seconds, config)
     if complaints:
         warnings.append(f"the decoder complained {len(complaints.splitlines())} times, first: {complaints.splitlines()[0][:160]}")
-    if there is not None and about.end is None and there > config.max_seconds + 1 / FPS:
+    if there is not None and end is None and there > config.max_seconds + 1 / FPS:
         warnings.append(f"cut after {config.max_seconds:g} of {there:.1f} s (frames.max_seconds)")
     wave = sound(film, frames)
     if wave is not None:
@@ -74,7 +75,7 @@ def cut_clip(job: Job, folder: Path) -> None:
     else:
         warnings.append("no sound: speech metrics are left out for this clip")
     crop = Crop(
-        tuple(map(float, box)), config.size, (film.width, film.height), header.fps, frames, film.start,
+        (float(box[0]), float(box[1]), float(box[2])), config.size, (film.width, film.height), header.fps, frames, film.start,
         wave is not None, tuple(warnings),
     )  # fmt: skip
     crop.save(folder / f"{job.clip}.json")

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -77,7 +77,11 @@ def sha256(path: Path) -> str:
 
 
 def fingerprint(*parts: Any) -> str:
-    """Hex digest of files (by content), modules and functions (by source), dataclasses and plain values (by JSON)."""
+    """Hex digest of files (by content), modules and functions (by source), dataclasses and plain values (by JSON).
+
+    A package counts with all its modules. Dataclass fields with the metadata `{"fingerprint": False}` do not count.
+    Raises TypeError for a value that has no lasting form.
+    """
     digest = hashlib.sha256()
     for part in parts:
         digest.update(_fingerprint_bytes(part))
@@ -88,14 +92,30 @@ def fingerprint(*parts: Any) -> str:
 def _fingerprint_bytes(part: Any) -> bytes:
     if isinstance(part, Path):
         if part.is_dir():
-            files = sorted(p for p in part.rglob("*") if p.is_file())
+            files = sorted(p for p in part.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
             return "".join(f"{p.relative_to(part)}:{sha256(p)};" for p in files).encode()
         return (sha256(part) if part.exists() else "absent").encode()
-    if isinstance(part, ModuleType) or callable(part) and not is_dataclass(part):
+    if isinstance(part, ModuleType) and hasattr(part, "__path__"):
+        return b"".join(_fingerprint_bytes(Path(folder)) for folder in part.__path__)
+    if isinstance(part, ModuleType | type) or callable(part) and not is_dataclass(part):
         return inspect.getsource(part).encode()
     if is_dataclass(part) and not isinstance(part, type):
-        return type(part).__name__.encode() + json.dumps(asdict(part), sort_keys=True, default=str).encode()
-    return json.dumps(part, sort_keys=True, default=str).encode()
+        ignored = {f.name for f in fields(part) if not f.metadata.get("fingerprint", True)}
+        values = {name: value for name, value in asdict(part).items() if name not in ignored}
+        return type(part).__name__.encode() + _json(values)
+    return _json(part)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, default=_plain).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return [str(value.dtype), value.tolist()]
+    raise TypeError(f"no fingerprint for a value of type {type(value).__name__}")
 
 
 def copy_into(source: Path, folder: Path) -> Path:

@@ -81,7 +81,7 @@ def map_clips(
     todo = [job for job in jobs if not stores[job.clip].is_dir()]
     outcomes = [Outcome(job.clip, 0.0, True, None) for job in jobs if stores[job.clip].is_dir()]
     print(f"{stage}: {len(jobs)} clips, {len(outcomes)} unchanged (cached), {len(todo)} to do", flush=True)
-    with tqdm(total=len(todo), desc=stage, unit="clip", disable=not todo) as bar:
+    with tqdm(total=len(todo), desc=stage, unit="clip", disable=None if todo else True) as bar:
         for outcome in _runner(config)(work, todo, stores, config):
             outcomes.append(outcome)
             bar.update()

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from castfield.tracking.quiet import quiet
+
 
 class Face(NamedTuple):
     """One detected face. The box is a square from the brows to below the chin."""
@@ -27,10 +29,12 @@ class FaceDetector:
     """
 
     def __init__(self, confidence: float = 0.5) -> None:
-        import mediapipe as mp  # heavy: only stages that detect faces pay for it
+        with quiet():
+            import mediapipe as mp  # heavy: only stages that detect faces pay for it
 
-        kind = mp.solutions.face_detection.FaceDetection
-        self._models = [kind(model_selection=model, min_detection_confidence=confidence) for model in (0, 1)]
+            kind = mp.solutions.face_detection.FaceDetection
+            self._models = [kind(model_selection=model, min_detection_confidence=confidence) for model in (0, 1)]
+            self.find(np.zeros((64, 64, 3), np.uint8))  # the models speak when they are first used
 
     def __enter__(self) -> FaceDetector:
         return self
