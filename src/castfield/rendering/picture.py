@@ -1,4 +1,4 @@
-"""What people look at: pictures enlarged, set side by side, labelled and watermarked. uint8 RGB (T, H, W, 3) throughout.
+"""What people look at: pictures enlarged, set side by side, labelled and watermarked. uint8 RGB (H, W, 3) throughout.
 
 Lossless renders for evaluation are never touched by anything here.
 """
@@ -17,20 +17,20 @@ HELD_OUT = (255, 176, 32)
 SEEN = (70, 76, 88)
 
 
-def enlarge(frames: np.ndarray, side: int) -> np.ndarray:
-    """Resize square frames (T, S, S, 3) to (T, side, side, 3) with a Lanczos window."""
+def enlarge(frame: np.ndarray, side: int) -> np.ndarray:
+    """Resize a square frame (S, S, 3) to (side, side, 3) with a Lanczos window."""
     from PIL import Image
 
-    if frames.shape[1:3] == (side, side):
-        return frames
-    return np.stack([np.asarray(Image.fromarray(f).resize((side, side), Image.Resampling.LANCZOS)) for f in frames])
+    if len(frame) == side:
+        return frame
+    return np.asarray(Image.fromarray(frame).resize((side, side), Image.Resampling.LANCZOS))
 
 
 _HEAT = np.array([[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]], np.float32)
 
 
 def difference(truth: np.ndarray, render: np.ndarray, gain: float = 4.0) -> np.ndarray:
-    """Mean absolute difference over the channels, times `gain`, as heat from black to pale yellow."""
+    """Mean absolute difference over the channels, times `gain`, as heat from black to pale yellow (full scale)."""
     amount = np.abs(truth.astype(np.float32) - render.astype(np.float32)).mean(-1) * (gain / 255)
     position = np.clip(amount, 0, 1) * (len(_HEAT) - 1)
     low = np.minimum(position.astype(np.int64), len(_HEAT) - 2)
@@ -40,7 +40,7 @@ def difference(truth: np.ndarray, render: np.ndarray, gain: float = 4.0) -> np.n
 
 def beside(*panels: np.ndarray) -> np.ndarray:
     """Set panels of equal height side by side."""
-    return np.concatenate(panels, 2)
+    return np.concatenate(panels, 1)
 
 
 @cache
@@ -55,47 +55,46 @@ def text_mask(text: str, size: int) -> np.ndarray:
     """A line of text as coverage (h, w) float32 in [0, 1]; `size` is the font size in pixels."""
     from PIL import Image, ImageDraw
 
-    left, top, right, bottom = _font(size).getbbox(text)
-    canvas = Image.new("L", (int(right - left) + 4, int(bottom - top) + 4), 0)
-    ImageDraw.Draw(canvas).text((2 - left, 2 - top), text, fill=255, font=_font(size))
+    left, _, right, _ = _font(size).getbbox(text)
+    rise, fall = _font(size).getmetrics()
+    canvas = Image.new("L", (int(right - left) + 8, rise + fall + 2), 0)
+    ImageDraw.Draw(canvas).text((4 - left, 1), text, fill=255, font=_font(size))
     return np.asarray(canvas, np.float32) / 255
 
 
-def write(frames: np.ndarray, text: str, *, x: int, y: int, size: int = 13, opacity: float = 0.85) -> np.ndarray:
-    """A copy of `frames` with white text on a soft dark ground; negative x or y count from the right or bottom edge."""
-    mask = text_mask(text, size)
+def write(frame: np.ndarray, text: str, *, x: int, y: int, size: int = 13, opacity: float = 0.85) -> np.ndarray:
+    """A copy of `frame` with white text on a soft dark ground; negative x or y count from the right or bottom edge."""
+    mask = text_mask(text, size)[: frame.shape[0], : frame.shape[1]]
     height, width = mask.shape
-    top = y if y >= 0 else frames.shape[1] + y - height
-    left = x if x >= 0 else frames.shape[2] + x - width
-    top, left = max(top, 0), max(left, 0)
-    out = frames.copy()
-    area = out[:, top : top + height, left : left + width].astype(np.float32)
-    ink = mask[: area.shape[1], : area.shape[2], None]
-    ground = area * (1 - 0.45 * opacity)
-    out[:, top : top + height, left : left + width] = np.round(ground * (1 - ink * opacity) + 255 * ink * opacity).astype(np.uint8)
+    top = max(y if y >= 0 else frame.shape[0] + y - height, 0)
+    left = max(x if x >= 0 else frame.shape[1] + x - width, 0)
+    top, left = min(top, frame.shape[0] - height), min(left, frame.shape[1] - width)
+    out = frame.copy()
+    ground = out[top : top + height, left : left + width] * np.float32(1 - 0.45 * opacity)
+    ink = mask[..., None] * opacity
+    out[top : top + height, left : left + width] = np.round(ground * (1 - ink) + 255 * ink).astype(np.uint8)
     return out
 
 
-def watermark(frames: np.ndarray) -> np.ndarray:
+def label(frame: np.ndarray, text: str) -> np.ndarray:
+    """Name a panel in its upper left corner."""
+    return write(frame, text, x=6, y=6, size=max(9, len(frame) // 28))
+
+
+def watermark(frame: np.ndarray) -> np.ndarray:
     """The visible mark of origin, small, in the lower right corner."""
-    return write(frames, WATERMARK, x=-6, y=-6, size=max(9, frames.shape[1] // 32), opacity=0.6)
+    return write(frame, WATERMARK, x=-6, y=-6, size=max(9, len(frame) // 30), opacity=0.6)
 
 
-def held_out_bar(frames: np.ndarray, held: np.ndarray, height: int = 6) -> np.ndarray:
-    """Put a time line under each frame: held-out stretches are amber, seen ones grey, and a white mark runs along.
+def held_out_bar(frame: np.ndarray, held: np.ndarray, at: int, height: int = 6) -> np.ndarray:
+    """Put a time line under frame number `at`: held-out stretches are amber, seen ones grey, a white mark shows the place.
 
-    frames (T, H, W, 3), held (T,) bool -> (T, H + height, W, 3).
+    frame (H, W, 3), held (T,) bool of all frames -> (H + height, W, 3).
     """
-    count, _, width = frames.shape[:3]
-    at = np.minimum(np.arange(width) * count // width, count - 1)
-    line = np.where(held[at][:, None], np.array(HELD_OUT), np.array(SEEN)).astype(np.uint8)
-    bars = np.broadcast_to(line, (count, height, width, 3)).copy()
-    for frame in range(count):
-        middle = int((frame + 0.5) * width / count)
-        bars[frame, :, max(middle - 2, 0) : middle + 2] = 255
-    return np.concatenate([frames, bars], 1)
-
-
-def mosaic(rows: list[list[np.ndarray]]) -> np.ndarray:
-    """A grid of equal cells, each (T, S, S, 3) -> (T, rows x S, columns x S, 3)."""
-    return np.concatenate([np.concatenate(row, 2) for row in rows], 1)
+    count, width = len(held), frame.shape[1]
+    frames = np.minimum(np.arange(width) * count // width, count - 1)
+    line = np.where(held[frames][:, None], np.array(HELD_OUT), np.array(SEEN)).astype(np.uint8)
+    bar = np.repeat(line[None], height, 0)
+    middle = int((at + 0.5) * width / count)
+    bar[:, max(middle - 2, 0) : middle + 2] = 255
+    return np.concatenate([frame, bar])

@@ -23,18 +23,21 @@ def transfer_poses(
     identity_translation: np.ndarray,
     driver_rotation: np.ndarray,
     driver_translation: np.ndarray,
+    driver_valid: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The driver's head motion about the identity's own mean pose.
 
     identity_* (Ta, ...) and driver_* (T, ...) are the poses of two clips -> rotation (T, 3, 3), translation (T, 3).
     The driver's pose relative to the driver's mean, seen in the axes of the mean head, is applied in the axes of the
     identity's mean head: a nod stays a nod when the two sit differently before their cameras, and the identity stays
-    in its place. A driver driving itself gets its own poses back.
+    in its place. A driver driving itself gets its own poses back. `driver_valid` (T,) bool says which of the driver's
+    frames enter its mean; all by default.
     """
-    own, other = mean_rotation(identity_rotation), mean_rotation(driver_rotation)
+    kept = np.ones(len(driver_rotation), bool) if driver_valid is None or not driver_valid.any() else driver_valid
+    own, other = mean_rotation(identity_rotation), mean_rotation(driver_rotation[kept])
     turn = own @ other.T  # driver's camera axes -> identity's camera axes, through the two mean heads
     rotation = turn @ np.asarray(driver_rotation, np.float64)
-    moved = np.asarray(driver_translation, np.float64) - np.mean(driver_translation, 0, dtype=np.float64)
+    moved = np.asarray(driver_translation, np.float64) - np.mean(driver_translation[kept], 0, dtype=np.float64)
     translation = np.mean(identity_translation, 0, dtype=np.float64) + moved @ turn.T
     return rotation.astype(np.float32), translation.astype(np.float32)
 
