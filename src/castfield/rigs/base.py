@@ -1,0 +1,158 @@
+"""The protocol that a parametric head fulfils, and the rig as it is loaded from `data/rig/rig.npz`.
+
+Baked models differ only in their arrays, so one class serves Anny, BFM, FLAME and SMPL-X alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from castfield.errors import CastfieldError
+from castfield.scratch import write_npz
+
+LANDMARKS = 478
+"""Points of the face tracker: 468 of the face mesh, then five of each iris."""
+
+
+class HeadModel(Protocol):
+    """What the stages ask of a rig: coefficients in, points in canonical head space (metres) out, differentiably."""
+
+    expression_names: tuple[str, ...]
+    faces: Tensor
+    landmark_valid: Tensor
+
+    @property
+    def d(self) -> int:
+        """Dimension of the expression vector."""
+
+    @property
+    def identity_dim(self) -> int:
+        """Dimension of the identity coefficients, standard normal over people."""
+
+    def vertices(self, identity: Tensor, expression: Tensor, head_only: bool = False) -> Tensor:
+        """(..., identity_dim) and (..., d) -> (..., V, 3)."""
+
+    def landmarks(self, identity: Tensor, expression: Tensor) -> Tensor:
+        """(..., identity_dim) and (..., d) -> (..., 478, 3)."""
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A linear head: neutral + identity + expression. Canonical head space, metres; see `castfield.geometry`.
+
+    The first `head_vertices` vertices and `head_faces` faces are head and neck, with eyes, teeth, tongue and lashes;
+    shoulders and chest follow.
+    """
+
+    neutral: Tensor
+    """(V, 3) the mean person at rest."""
+    identity_basis: Tensor
+    """(I, V, 3) offset per standard deviation of each identity coefficient."""
+    expression_basis: Tensor
+    """(d, V, 3) offset of each expression at its full activation (1); activations lie in [0, 1]."""
+    expression_names: tuple[str, ...]
+    """ARKit names."""
+    faces: Tensor
+    """(F, 3) int64 triangles, counter-clockwise seen from outside."""
+    parts: Tensor
+    """(V,) int64 index into `part_names`."""
+    face_parts: Tensor
+    """(F,) int64 index into `part_names`."""
+    part_names: tuple[str, ...]
+    head_vertices: int
+    head_faces: int
+    head_weight: Tensor
+    """(V,) how far a vertex follows the head when it turns on the torso: 1 head, 0 shoulders, between on the neck."""
+    neck_pivot: Tensor
+    """(3,) where the neck turns on the torso."""
+    eye_centres: Tensor
+    """(2, 3) centres of the person's left and right eyeball in the neutral head; they look along +z."""
+    eye_radius: float
+    """Radius of the eyeballs."""
+    landmark_face: Tensor
+    """(478,) int64 the face on which each tracker landmark lies."""
+    landmark_barycentric: Tensor
+    """(478, 3) where on that face."""
+    landmark_spread_mm: Tensor
+    """(478,) median distance between this point and what the tracker sees, over rendered views, in millimetres."""
+    landmark_valid: Tensor
+    """(478,) bool: spread within `rig.landmark_spread_mm`."""
+
+    def __post_init__(self) -> None:
+        index = self.faces[self.landmark_face]
+        weights = self.landmark_barycentric[:, :, None]
+        for name in ("neutral", "identity_basis", "expression_basis"):  # a basis of the landmarks alone: fits are fast
+            object.__setattr__(self, f"_{name}_landmarks", (getattr(self, name)[..., index, :] * weights).sum(-2))
+
+    @property
+    def d(self) -> int:
+        return len(self.expression_basis)
+
+    @property
+    def identity_dim(self) -> int:
+        return len(self.identity_basis)
+
+    def vertices(self, identity: Tensor, expression: Tensor, head_only: bool = False) -> Tensor:
+        """Identity (..., I) and expression (..., d), broadcast against each other -> (..., V, 3) metres."""
+        end = self.head_vertices if head_only else len(self.neutral)
+        return _linear(self.neutral[:end], self.identity_basis[:, :end], self.expression_basis[:, :end], identity, expression)
+
+    def landmarks(self, identity: Tensor, expression: Tensor) -> Tensor:
+        """Identity (..., I) and expression (..., d), broadcast against each other -> (..., 478, 3) metres."""
+        arrays = (getattr(self, f"_{name}_landmarks") for name in ("neutral", "identity_basis", "expression_basis"))
+        return _linear(*arrays, identity, expression)
+
+    def part(self, name: str) -> Tensor:
+        """(V,) bool: vertices of a part."""
+        return self.parts == self.part_names.index(name)
+
+    def to(self, device: torch.device | str) -> Rig:
+        """The rig on another device."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v.to(device) for k, v in moved.items() if isinstance(v, Tensor)})
+
+    def save(self, path: Path) -> None:
+        """Write the rig, bases in half precision (a hundredth of a millimetre), the same bytes for the same rig."""
+        arrays = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            array = value.numpy() if isinstance(value, Tensor) else np.array(value)
+            if f.name in ("identity_basis", "expression_basis"):
+                array = array.astype(np.float16)
+            elif array.dtype == np.int64:
+                array = array.astype(np.int32)
+            arrays[f.name] = array
+        write_npz(path, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Rig:
+        """Read what `save` wrote. Raises CastfieldError if the file is missing or of another make."""
+        if not path.exists():
+            raise CastfieldError("there is no rig", where=path, cure="dvc repro rig")
+        values: dict[str, object] = {}
+        with np.load(path) as stored:
+            missing = {f.name for f in fields(cls)} - set(stored.files)
+            if missing:
+                raise CastfieldError("the rig file is of another version", expected=sorted(missing), where=path, cure="dvc repro -f rig")
+            for f in fields(cls):
+                array = stored[f.name]
+                if array.dtype.kind == "U":
+                    values[f.name] = tuple(map(str, array))
+                elif array.ndim == 0:
+                    values[f.name] = array.item()
+                else:
+                    kind = {"f": np.float32, "i": np.int64, "b": np.bool_}[array.dtype.kind]
+                    values[f.name] = torch.from_numpy(array.astype(kind))
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def _linear(neutral: Tensor, identity_basis: Tensor, expression_basis: Tensor, identity: Tensor, expression: Tensor) -> Tensor:
+    """neutral (N, 3) + identity (..., I) . (I, N, 3) + expression (..., d) . (d, N, 3)."""
+    shift = identity @ identity_basis.flatten(1) + expression @ expression_basis.flatten(1)
+    return neutral + shift.unflatten(-1, neutral.shape)
