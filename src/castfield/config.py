@@ -96,31 +96,135 @@ class AudioConfig:
 
 
 @dataclass(frozen=True)
+class MLPConfig:
+    steps: int = 400000
+    """Optimiser steps (paper: 400k for one or two people, 500k for 10, 600k for 20, 800k for 100)."""
+    rays: int = 2048
+    """Rays a step, all in one random frame."""
+    coarse: int = 64
+    """Samples a ray of the coarse network."""
+    fine: int = 128
+    """Further samples a ray of the fine network."""
+    width: int = 256
+    """Width of the hidden layers."""
+    layers: int = 8
+    """Hidden layers before density and colour part."""
+    colour_width: int = 128
+    """Width of the colour branch."""
+    colour_layers: int = 4
+    """Layers of the colour branch."""
+    frequencies_x: int = 10
+    """Frequencies of the positional encoding of points."""
+    frequencies_v: int = 4
+    """Frequencies of the positional encoding of directions."""
+    lr: float = 5e-4
+    """Learning rate at the start."""
+    lr_end: float = 5e-5
+    """Learning rate at the end; exponential in between."""
+    head_share: float = 0.95
+    """Share of the rays inside the head's box."""
+    latent_weight: float = 0.01
+    """Weight of |l|^2 in the loss."""
+    identity_weight: float = 1e-4
+    """Weight of |i|^2 in the loss."""
+    smooth_after: float = 0.5
+    """Share of the steps after which attention over a window of frames smooths module output and latent codes."""
+    window: int = 8
+    """Frames in that window."""
+
+
+@dataclass(frozen=True)
+class GridConfig:
+    steps: int = 600
+    """Optimiser steps, to which `steps_per_clip` adds."""
+    steps_per_clip: int = 400
+    """Further optimiser steps for each clip of the cast."""
+    frames: int = 16
+    """Frames a step."""
+    clips: int = 8
+    """Clips a step at most; its frames are spread over them evenly."""
+    rays: int = 128
+    """Rays a frame a step."""
+    samples: int = 5
+    """Samples a ray, placed by the proposal."""
+    channels: int = 16
+    """Features a plane and level."""
+    resolutions: tuple[int, ...] = (32, 64, 128)
+    """Texels along each side of the frontal planes, one level each; depth has a quarter."""
+    expression_planes: int = 8
+    """Planes that expression mixes."""
+    expression_resolution: int = 64
+    """Texels along a side of the expression planes."""
+    width: int = 64
+    """Width of the hidden layers."""
+    lr: float = 3e-2
+    """Learning rate of the planes at the start."""
+    lr_network: float = 3e-3
+    """Learning rate of everything else at the start."""
+    lr_end: float = 0.1
+    """Learning rates at the end, as a share of those at the start; exponential in between."""
+    head_share: float = 0.95
+    """Share of the rays inside the head's box."""
+    mask_weight: float = 0.1
+    """Weight of the squared difference between opacity and head mask in the loss."""
+    latent_weight: float = 0.1
+    """Weight of |l|^2 in the loss."""
+    identity_weight: float = 1e-4
+    """Weight of |i|^2 in the loss."""
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     field: Literal["grid", "mlp"] = "grid"
-    """`grid`: fast planes near the fitted head. `mlp`: the paper's network, to the letter."""
+    """`grid`: fast planes near the head's surface. `mlp`: the paper's network, to the letter."""
     size: int = 128
     """Side of the training images in pixels."""
-    seconds: float = 240.0
-    """Optimisation time that the schedule is laid out for; steps = seconds x `steps_per_second`."""
     identity: Literal["planes", "conditioning"] = "planes"
     """`grid` only. Planes: each person has planes of their own. Conditioning: identity enters only through the module."""
+    k: int = 0
+    """Rank of the module's products; 0 = the paper's (8 for M, d for H and M_latent)."""
+    N: int = 0
+    """Degree of the module H; 0 = the paper's (2)."""
+    o: int = 0
+    """Output dimension of M, H and M_latent; 0 = d."""
     latent: bool = True
     """Learned latent code per frame."""
+    latent_dim: int = 32
+    """Length of a latent code."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; `auto` takes a GPU if there is one."""
+    threads: int = 2
+    """Threads on the CPU; fixed, because sums in another order give other last bits."""
+    save_seconds: float = 10.0
+    """Time between checkpoints; a killed run resumes from the last one to the same bits."""
+    grid: GridConfig = dataclasses.field(default_factory=GridConfig)
+    mlp: MLPConfig = dataclasses.field(default_factory=MLPConfig)
 
 
 @dataclass(frozen=True)
 class PersonalizeConfig:
     seconds: float = 1.0
-    """Seconds of footage that the person is learned from."""
+    """Seconds of footage that the person is learned from, counted from the clip's start; held-out frames in them are left out."""
     steps: int = 300
     """Optimiser steps; the interaction module stays frozen."""
+    lr_share: float = 0.1
+    """Learning rate at the start, as a share of training's."""
+    unseen_steps: float = 0.5
+    """Share of training's steps for the cast without the unseen person, where the generic model has seen them."""
 
 
 @dataclass(frozen=True)
 class RenderConfig:
     swing_degrees: float = 25.0
     """Novel views swing this far to each side."""
+    max_pairs: int = 90
+    """Most (identity, driver) pairs of expression transfer; beyond it a seeded sample. 0 = all ordered pairs."""
+    max_seconds: float = 10.0
+    """Transfer and novel views use this much of a driver's clip, from its start."""
+    shown_size: int = 384
+    """Side in pixels of each panel of the videos for people; the lossless ones keep `train.size`."""
+    grid_people: int = 9
+    """Most people in the video of the whole cast, as rows and as columns."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,32 @@
+"""Learned codes: one identity code per clip, one latent code per training frame (MI-NeRF, section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Codes(nn.Module):
+    """Identity codes (clips, d) and latent codes, a table (frames of the clip, L) per clip.
+
+    Held-out frames have no latent code of their own: `mean_latent` stands in, the mean over the clip's training frames.
+    A table per clip, so that a step touches (and Adam moves) only the clips that it saw.
+    """
+
+    def __init__(self, frames: Sequence[int], d: int, latent: int, spread: float = 0.05) -> None:
+        super().__init__()
+        self.identity = nn.Parameter(torch.randn(len(frames), d) * spread)
+        self.tables = nn.ParameterList(torch.randn(count, latent) * 0.01 for count in frames)
+        self.latent_dim = latent
+
+    def latent(self, clips: Tensor, rows: Tensor) -> Tensor:
+        """Latent codes (F, L) of the training frames `rows` (F,) (positions among the clip's training frames) of `clips` (F,)."""
+        if not self.latent_dim:
+            return self.identity.new_zeros(len(clips), 0)
+        return torch.stack([self.tables[clip][row] for clip, row in zip(clips.tolist(), rows.tolist(), strict=True)])
+
+    def mean_latent(self, clip: int) -> Tensor:
+        """(L,) mean latent code of a clip."""
+        return self.tables[clip].mean(0)

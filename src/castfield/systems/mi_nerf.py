@@ -1,0 +1,244 @@
+"""MI-NeRF: one field for many people, F(M(e, i), l, x, v) -> (c, sigma) (Chatziagapi, Chrysos, Samaras 2024).
+
+This file says what the system is made of: interaction module, codes, field, where samples lie, and the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from castfield.config import GridConfig, MLPConfig, TrainConfig
+from castfield.fields.codes import Codes
+from castfield.fields.grid import GridField
+from castfield.fields.interaction import build_module
+from castfield.fields.mlp import RADIUS, PaperField
+from castfield.fields.proposal import Proposal
+from castfield.fields.smoothing import AttentionSmoothing
+from castfield.rendering.compositing import Rendering
+from castfield.rendering.march import guided, two_passes
+from castfield.rendering.rays import Rays, box_bounds, pixel_rays, sphere_bounds
+from castfield.training.batches import Batch, Plan
+from castfield.training.schedule import ParameterGroup
+
+PROBES = 40
+"""Places along a ray where the grid's proposal is looked up."""
+PROPOSAL_EVERY = 16
+"""Steps between two refreshes of the proposal, one person each."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything that a model's shape follows from."""
+
+    module: str
+    d: int
+    """Expression dimension: the rig's."""
+    frames: tuple[int, ...]
+    """Training frames of each clip."""
+    train: TrainConfig
+
+
+class MINeRF(nn.Module):
+    """Module, codes and what both fields share. `PaperSystem` and `GridSystem` say how rays are rendered and scored."""
+
+    window = 1
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        train = spec.train
+        self.spec = spec
+        latent = train.latent_dim if train.latent else 0
+        self.module = build_module(spec.module, spec.d, k=train.k, N=train.N, o=train.o, latent=latent)
+        self.codes = Codes(spec.frames, spec.d, latent)
+
+    @property
+    def condition_dim(self) -> int:
+        """Length of [M(e, i), l]."""
+        return self.module.out_dim + self.codes.latent_dim
+
+    def window_latents(self, people: Tensor, rows: Tensor) -> Tensor:
+        """Latent codes (F, W, L) of training frames rows (F, W)."""
+        return torch.stack([self.codes.latent(people, rows[:, j]) for j in range(rows.shape[1])], 1)
+
+    def condition(self, people: Tensor, expression: Tensor, latent: Tensor, smooth: bool) -> tuple[Tensor, Tensor]:
+        """M(e, i) (F, o) and l (F, L) of frames, from windows expression (F, W, d) and latent (F, W, L).
+
+        Without `smooth` the middle of the window counts alone.
+        """
+        if not smooth:
+            middle = expression.shape[1] // 2
+            expression, latent = expression[:, middle : middle + 1], latent[:, middle : middle + 1]
+        identity = self.codes.identity[people][:, None].expand(-1, expression.shape[1], -1)
+        moved = self.module(expression, identity, latent)
+        return self.smoothed(moved, latent) if smooth else (moved[:, 0], latent[:, 0])
+
+    def smoothed(self, moved: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Windows (F, W, o) and (F, W, L) -> (F, o) and (F, L)."""
+        raise AttributeError("this field has no smoothing")
+
+    def smooths(self, progress: float) -> bool:
+        """Whether smoothing is on at this share of the steps."""
+        return False
+
+    def regularisation(self, latent: Tensor, people: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean of |l|^2 over the frames (F, L) and of |i|^2 over their clips."""
+        return (latent * latent).sum(-1).mean(), (self.codes.identity[people] ** 2).sum(-1).mean()
+
+
+class PaperSystem(MINeRF):
+    """`field: mlp`. Hierarchical sampling, coarse and fine loss, attention smoothing in the second half."""
+
+    rays_at_once = 1024
+    """Rays that are rendered together, which bounds memory."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.config: MLPConfig = spec.train.mlp
+        self.field = PaperField(self.condition_dim, self.config)
+        self.window = self.config.window
+        self.smooth_module = AttentionSmoothing(self.module.out_dim, self.window)
+        self.smooth_latent = AttentionSmoothing(self.codes.latent_dim, self.window) if self.codes.latent_dim else None
+
+    def plan(self) -> Plan:
+        config = self.config
+        return Plan(1, 1, config.rays, config.head_share, config.coarse + config.fine, self.window)
+
+    def smooths(self, progress: float) -> bool:
+        return progress >= self.config.smooth_after
+
+    def smoothed(self, moved: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+        return self.smooth_module(moved), self.smooth_latent(latent) if self.smooth_latent else latent[:, 0]
+
+    def may_hit(self, people: Tensor, rays: Rays) -> Tensor:
+        """(F, R) bool: False where a ray cannot meet the head. The network may place density anywhere."""
+        return torch.ones(rays.shape, dtype=torch.bool, device=people.device)
+
+    def render(
+        self, people: Tensor, condition: Tensor, latent: Tensor, rays: Rays, background: Tensor, noise: Tensor | None = None
+    ) -> Rendering:
+        """Colours of rays (F, R) of `people` (F,), over background (F, R, 3)."""
+        both = torch.cat([condition, latent], -1)
+        near, far = sphere_bounds(rays, RADIUS)
+        coarse, fine = (
+            lambda points: self.field.coarse(points, rays.direction, both),
+            lambda points: self.field.fine(points, rays.direction, both),
+        )
+        return two_passes(coarse, fine, rays, near, far, background, (self.config.coarse, self.config.fine), noise)
+
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Tensor]:
+        """The paper's eq. 5, coarse plus fine, sums over rays; and the mean squared error of the fine colours."""
+        people = batch.people
+        window = self.window_latents(people, batch.rows)
+        condition, latent = self.condition(people, batch.expression, window, self.smooths(progress))
+        rays = pixel_rays(batch.pixels, batch.rotation, batch.translation, batch.focal, self.spec.train.size)
+        seen = self.render(people, condition, latent, rays, batch.background, batch.noise)
+        if seen.coarse is None:
+            raise TypeError("two passes give a coarse colour")
+        fine, coarse = (seen.colour - batch.colour) ** 2, (seen.coarse - batch.colour) ** 2
+        of_latent, of_identity = self.regularisation(window[:, window.shape[1] // 2], people)
+        total = fine.sum() + coarse.sum() + self.config.latent_weight * of_latent + self.config.identity_weight * of_identity
+        return total, fine.mean().detach()
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return [ParameterGroup(list(self.parameters()), self.config.lr, self.config.lr_end)]
+
+    def before_step(self, step: int, random: np.random.Generator, expressions: Sequence[np.ndarray]) -> None:
+        """Nothing to prepare."""
+
+
+class GridSystem(MINeRF):
+    """`field: grid`. Few samples near the surface that a proposal expects; colour and mask loss."""
+
+    rays_at_once = 65536
+    """Rays that are rendered together, which bounds memory."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.config: GridConfig = spec.train.grid
+        self.shared = spec.train.identity == "conditioning"
+        people = len(spec.frames)
+        self.field = GridField(1 if self.shared else people, self.module.out_dim, self.codes.latent_dim, self.config)
+        self.proposal = Proposal(people)
+
+    def plan(self) -> Plan:
+        config = self.config
+        return Plan(config.frames, config.clips, config.rays, config.head_share, config.samples)
+
+    def may_hit(self, people: Tensor, rays: Rays) -> Tensor:
+        """(F, R) bool: False where a ray meets no cell of the person's hull."""
+        near, far = box_bounds(rays, self.field.box_low, self.field.box_high)
+        share = (torch.arange(PROBES, device=near.device) + 0.5) / PROBES
+        points = rays.at(near[..., None] + (far - near)[..., None] * share)
+        return (self.proposal.along(points.flatten(1, 2), people) > 0).unflatten(1, points.shape[1:3]).any(-1)
+
+    def render(
+        self, people: Tensor, condition: Tensor, latent: Tensor, rays: Rays, background: Tensor, noise: Tensor | None = None
+    ) -> Rendering:
+        """Colours of rays (F, R) of `people` (F,), over background (F, R, 3); equal numbers of frames of each person side by side."""
+        field = self.field
+        # Without gradients a copy of the planes per frame is cheap, and lets the look-up use all threads.
+        groups = self._groups(people) if torch.is_grad_enabled() else torch.zeros_like(people) if self.shared else people
+        prepared = field.prepare(groups, condition, latent)
+        near, far = box_bounds(rays, field.box_low, field.box_high)
+
+        def query(points: Tensor) -> tuple[Tensor, Tensor]:
+            density, colour = field(points.flatten(1, 2), prepared)
+            return density.unflatten(1, points.shape[1:3]), colour.unflatten(1, points.shape[1:3])
+
+        def expect(points: Tensor) -> Tensor:
+            return self.proposal.along(points.flatten(1, 2), people).unflatten(1, points.shape[1:3])
+
+        return guided(query, expect, rays, near, far, background, self.config.samples, PROBES, noise)
+
+    def _groups(self, people: Tensor) -> Tensor:
+        """Whose planes are looked up, once for each run of frames of one person."""
+        if self.shared:
+            people = torch.zeros_like(people)
+        runs, lengths = people.unique_consecutive(return_counts=True)
+        return runs if len(lengths.unique()) == 1 else people
+
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Tensor]:
+        """Mean squared error of colour, of opacity against the head mask, and the codes' norms; and the colour's error alone."""
+        people, config = batch.people, self.config
+        condition, latent = self.condition(people, batch.expression, self.window_latents(people, batch.rows), False)
+        rays = pixel_rays(batch.pixels, batch.rotation, batch.translation, batch.focal, self.spec.train.size)
+        seen = self.render(people, condition, latent, rays, batch.background, batch.noise)
+        colour = ((seen.colour - batch.colour) ** 2).mean()
+        mask = ((seen.alpha - batch.mask) ** 2).mean()
+        of_latent, of_identity = self.regularisation(latent, people)
+        total = colour + config.mask_weight * mask
+        total = total + config.latent_weight * of_latent / max(1, latent.shape[1]) + config.identity_weight * of_identity
+        return total, colour.detach()
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        config, planes = self.config, self.field.plane_parameters()
+        known = {id(p) for p in planes}
+        others = [p for p in self.parameters() if id(p) not in known]
+        return [
+            ParameterGroup(planes, config.lr, config.lr * config.lr_end),
+            ParameterGroup(others, config.lr_network, config.lr_network * config.lr_end),
+        ]
+
+    @torch.no_grad()
+    def before_step(self, step: int, random: np.random.Generator, expressions: Sequence[np.ndarray]) -> None:
+        """Refresh the proposal of one person, in turn, with the density under the expression of one of their frames (d,)."""
+        if step % PROPOSAL_EVERY:
+            return
+        person = (step // PROPOSAL_EVERY) % len(expressions)
+        choices = expressions[person]
+        device = self.codes.identity.device
+        expression = torch.from_numpy(choices[random.integers(len(choices))]).float().to(device)
+        jitter = torch.from_numpy(random.random((len(self.proposal.centres()), 3), np.float32))
+        points = self.proposal.centres(jitter)
+        inside = self.proposal.hull[person].reshape(-1).bool()
+        index = torch.tensor([person], device=device)
+        latent = self.codes.mean_latent(person)[None] if self.codes.latent_dim else self.codes.latent(index, index)
+        condition, latent = self.condition(index, expression[None, None], latent[:, None], False)
+        density = self.proposal.density[person].reshape(-1).clone()
+        density[inside] = self.field(points[inside][None], self.field.prepare(self._groups(index), condition, latent))[0][0]
+        self.proposal.update(person, density)

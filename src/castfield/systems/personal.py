@@ -1,0 +1,135 @@
+"""Adapting a trained model to one person (MI-NeRF, section 3.4): fine-tuning from a little footage, the module frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from castfield.clip import Split
+from castfield.config import Config
+from castfield.errors import CastfieldError
+from castfield.images import ClipImages
+from castfield.manifest import Manifest
+from castfield.media import FPS
+from castfield.scratch import fingerprint
+from castfield.systems.hull import visual_hull
+from castfield.systems.learn import code_files, fingerprint_parts, fit_model, learning_config, report_of, steps_for, train
+from castfield.systems.mi_nerf import GridSystem
+from castfield.systems.model import Model, save_model
+from castfield.training.checkpoints import Checkpoints
+from castfield.training.loop import pick_device
+
+
+def personalize_cast(config: Config, manifest: Manifest, generic: Model, images: Sequence[ClipImages], out: Path) -> dict[str, Any]:
+    """Personalise to the manifest's two people: `<out>/seen/model.pt` and `<out>/unseen/model.pt`; returns the report.
+
+    The unseen person is really unseen: where the generic model knows them, one without any clip of them is trained first,
+    with `personalize.unseen_steps` of the steps. With a cast of one person there is no unseen one.
+    """
+    clips = {clip.clip: clip for clip in images}
+    seen = clips.get(manifest.personal_seen, images[0])
+    report: dict[str, Any] = {}
+    _, report["seen"] = personalize(config, generic, seen, out / "seen", title=f"personalize {seen.clip}")
+    unseen = clips.get(manifest.personal_unseen, images[-1])
+    others = without_person(manifest, images, unseen.clip)
+    if not others:
+        print("personalize: the cast is one person, so nobody is left to be unseen")
+        return report
+    known = set(generic.clips) - {clip.clip for clip in others}
+    if known:
+        steps = max(1, round(config.personalize.unseen_steps * steps_for(config, len(others))))
+        generic, base = train(config, others, None, steps=steps, title=f"train without {unseen.clip}")
+        report["without_unseen"] = {k: v for k, v in base.items() if k != "curve"}
+    _, report["unseen"] = personalize(config, generic, unseen, out / "unseen", title=f"personalize {unseen.clip}")
+    return report
+
+
+def without_person(manifest: Manifest, images: Sequence[ClipImages], clip: str) -> list[ClipImages]:
+    """The clips that do not show the person of `clip`: two clips may show the same one (`person` in the manifest)."""
+    person = {source.name: source.person or source.name for source in manifest.clips}
+    return [other for other in images if person.get(other.clip, other.clip) != person.get(clip, clip)]
+
+
+def first_seconds(clip: ClipImages, seconds: float) -> ClipImages:
+    """The clip with only the training frames of its first `seconds` to learn from; what is held out stays held out."""
+    known = clip.split.train[clip.split.train < round(seconds * FPS)]
+    if not len(known[clip.track.valid[known]]):
+        raise CastfieldError(f"the first {seconds} s of '{clip.clip}' hold no usable frame", cure="raise personalize.seconds")
+    return replace(clip, split=Split(known, clip.split.end, clip.split.speech))
+
+
+def personalize(
+    config: Config, generic: Model, clip: ClipImages, out: Path | None, *, title: str = "personalize"
+) -> tuple[Model, dict[str, Any]]:
+    """Adapt a model to one person, from the first `personalize.seconds` of their clip; the interaction module stays frozen.
+
+    The person gets a model of their own, with their identity code (and planes) as the generic model has them, or, for
+    somebody it never saw, with the mean of the cast's. Writes `<out>/model.pt` unless out is None.
+    """
+    torch.set_num_threads(config.train.threads)
+    short = first_seconds(clip, config.personalize.seconds)
+    model = adopt(generic, short)
+    for parameter in model.system.module.parameters():
+        parameter.requires_grad_(False)
+    model.system.to(pick_device(config.train.device))
+    start = [value.detach().cpu().double().sum().item() for value in model.system.state_dict().values()]
+    key = fingerprint(
+        "personalize", start, config.seed, config.personalize, learning_config(config), *fingerprint_parts([short]), *code_files()
+    )
+    checkpoints = Checkpoints("personalize", key, config.train.save_seconds)
+    history = fit_model(model, [short], config, config.personalize.steps, checkpoints, title, config.personalize.lr_share)
+    if out is not None:
+        save_model(model, out)
+    report = report_of(model, history, [short])
+    report.pop("curve")
+    return model, {
+        "clip": clip.clip,
+        "seen": clip.clip in generic.clips,
+        "seconds_of_footage": round(len(short.train_frames) / FPS, 2),
+        **report,
+    }
+
+
+def adopt(generic: Model, clip: ClipImages) -> Model:
+    """A model of one person, made of a generic one. Latent codes start at the person's mean code, or at the cast's."""
+    source = generic.system
+    frames = {clip.clip: np.asarray(clip.train_frames)}
+    spec = replace(source.spec, frames=(len(clip.train_frames),))
+    system = type(source)(spec)
+    known = generic.clips.index(clip.clip) if clip.clip in generic.clips else None
+    own = {k: v for k, v in system.state_dict().items()}
+    for name, value in source.state_dict().items():
+        if name in own and own[name].shape == value.shape and not name.startswith(("codes.", "field.people.", "proposal.")):
+            own[name] = value.clone()
+    system.load_state_dict(own)
+    with torch.no_grad():
+        system.codes.identity[0] = _own_or_mean(source.codes.identity, known)
+        if system.codes.latent_dim:
+            means = torch.stack([source.codes.mean_latent(p) for p in range(len(generic.clips))])
+            system.codes.tables[0].copy_(_own_or_mean(means, known).expand_as(system.codes.tables[0]))
+        if isinstance(system, GridSystem):
+            _adopt_grid(source, system, clip, known)
+    return Model(system, generic.name, (clip.clip,), frames, generic.seed)
+
+
+def _own_or_mean(values: Tensor, known: int | None) -> Tensor:
+    return values.mean(0) if known is None else values[known]
+
+
+def _adopt_grid(source: GridSystem, system: GridSystem, clip: ClipImages, known: int | None) -> None:
+    people = list(source.field.people)
+    for target, *given in zip(system.field.people.parameters(), *[person.parameters() for person in people], strict=True):
+        target.copy_(torch.stack(given).mean(0) if known is None or source.shared else given[known])
+    if known is None:
+        system.proposal.density[0] = source.proposal.density.mean(0)
+        system.proposal.set_hull(0, visual_hull(clip, system.proposal.centres()))
+    else:
+        system.proposal.density[0] = source.proposal.density[known]
+        system.proposal.hull[0] = source.proposal.hull[known]
+        system.proposal.refresh(0)
