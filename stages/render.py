@@ -2,8 +2,8 @@
 
 from castfield.config import Config
 from castfield.layout import Layout
-from castfield.rendering.tasks import render_all
 from castfield.stage import run_stage
+from castfield.tasks.render import render_all
 
 
 def main(config: Config, layout: Layout) -> None:

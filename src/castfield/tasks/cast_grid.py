@@ -15,9 +15,9 @@ import numpy as np
 from castfield import media
 from castfield.images import load_images
 from castfield.layout import Layout
-from castfield.rendering import picture
-from castfield.rendering.poses import ping_pong
 from castfield.shards import Job
+from castfield.tasks import picture
+from castfield.tasks.poses import ping_pong
 
 
 @dataclass(frozen=True)

@@ -19,17 +19,18 @@ import torch
 import castfield.fields
 import castfield.rendering
 import castfield.systems
+import castfield.tasks
 from castfield import geometry, images, media
 from castfield.clip import Track, clip_names, split_frames
 from castfield.config import Config, RenderConfig
 from castfield.images import ClipImages, load_images
 from castfield.layout import Layout
-from castfield.rendering import picture, poses
 from castfield.rendering.animate import render_frames
-from castfield.rendering.cast_grid import Grid, grid_job, render_grid
 from castfield.scratch import write_json
 from castfield.shards import Job, failed_clips, map_clips
 from castfield.systems.model import Model, load_model
+from castfield.tasks import picture, poses
+from castfield.tasks.cast_grid import Grid, grid_job, render_grid
 
 CHUNK = 250
 """Frames rendered at once: bounds the memory of a long clip."""
@@ -189,7 +190,7 @@ def shown_frames(entry: Entry, renders: Iterator[np.ndarray], truth: np.ndarray,
 
 def code() -> list[Path]:
     """Sources that a rendered frame depends on."""
-    packages = [castfield.fields, castfield.rendering, castfield.systems]
+    packages = [castfield.fields, castfield.rendering, castfield.systems, castfield.tasks]
     folders = [Path(package.__file__).parent for package in packages if package.__file__]
     modules = [Path(module.__file__) for module in (geometry, images, media) if module.__file__]
     return modules + [path for folder in folders for path in sorted(folder.glob("*.py"))]
