@@ -6,6 +6,7 @@ of the upright picture with square pixels, as a player shows it. Long films are 
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from castfield.errors import ClipError
-from castfield.media import FPS, SAMPLE_RATE, ffmpeg_exe, probe
+from castfield.media import FPS, SAMPLE_RATE, disk_is_full, ffmpeg_exe, probe
 from castfield.scratch import atomic, write_json
 
 WHOLE = "check that the file plays to its end; download or export it again"
@@ -152,8 +153,8 @@ def cut_square(film: Excerpt, target: Path, box: tuple[int, int, int], size: int
         complaints = done.stderr.decode(errors="replace").strip()
         counts = re.findall(rb"^frame=\s*(\d+)", done.stdout, re.MULTILINE)
         frames = int(counts[-1]) if counts else 0
-        if "No space left" in complaints or done.returncode == -25:  # killed by SIGXFSZ: a quota
-            raise OSError(28, "No space left on device", str(target))
+        if disk_is_full(done.returncode, complaints):
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
         if done.returncode or not frames:
             raise ClipError("the video cannot be decoded", found=_last_words(complaints), where=f"{film.path}, frame {frames}", cure=WHOLE)
     return frames, complaints

@@ -9,12 +9,14 @@ import contextlib
 import errno
 import itertools
 import re
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -55,7 +57,7 @@ def probe(path: Path) -> Probe:
         last = text.strip().splitlines()[-1:] or ["nothing"]
         raise ClipError("not a readable video", found=last[0], where=path, cure="check the file: `ffmpeg -i` must list a video stream")
     line = text[video.start() :].splitlines()[0]
-    rate = re.search(r"([\d.]+) fps", line) or re.search(r"([\d.]+)k? tbr", line)
+    rate = re.search(r"([\d.]+) fps", line) or re.search(r"([\d.]+) tbr", line)
     duration = re.search(r"Duration: (\d+):(\d+):([\d.]+)", text)
     turned = re.search(r"rotation of (-?[\d.]+) degrees", text)
     h, m, s = (float(g) for g in duration.groups()) if duration else (0.0, 0.0, 0.0)
@@ -72,14 +74,26 @@ def decode(path: Path, *, filters: str = "", channels: int = 3, seconds: float |
         command += ["-t", f"{seconds:.6f}"]
     if filters:
         command += ["-vf", filters]
-    # NUT keeps the picture size, so that filters may change it without being told here.
+    # PPM and PGM tell the size of each picture, so that filters may change it without being told here.
     command += ["-an", "-pix_fmt", "rgb24" if channels == 3 else "gray", "-f", "image2pipe", "-c:v", "ppm" if channels == 3 else "pgm", "-"]
-    done = subprocess.run(command, capture_output=True)
-    frames = _split_pnm(done.stdout)
-    if not frames:
-        message = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no frame"]
+    frames, count = np.zeros((0, 1, 1), np.uint8), 0
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+        assert process.stdout is not None
+        with process.stdout:
+            while (frame := _read_pnm(process.stdout)) is not None:
+                if count == len(frames):  # memory that is not written to is not used, so growing by half costs little
+                    grown = np.empty((max(256, count * 3 // 2), *frame.shape), np.uint8)
+                    grown[:count] = frames[:count] if count else 0
+                    frames = grown
+                frames[count] = frame
+                count += 1
+        process.wait()
+        log.seek(0)
+        message = log.read().decode(errors="replace").strip().splitlines()[-1:] or ["no frame"]
+    if not count:
         raise ClipError("a video cannot be decoded", found=message[0], where=path, cure="check that the file is whole")
-    return np.stack(frames)
+    return frames[:count]
 
 
 def stream(path: Path) -> Iterator[np.ndarray]:
@@ -102,18 +116,16 @@ def stream(path: Path) -> Iterator[np.ndarray]:
         raise ClipError("a video cannot be decoded", found="no frame", where=path, cure="check that the file is whole")
 
 
-def _split_pnm(stream: bytes) -> list[np.ndarray]:
-    frames, at = [], 0
-    header = re.compile(rb"P([56])\s+(\d+)\s+(\d+)\s+255\s")
-    while match := header.match(stream, at):
-        kind, width, height = match[1], int(match[2]), int(match[3])
-        shape = (height, width, 3) if kind == b"6" else (height, width)
-        count = int(np.prod(shape))
-        if match.end() + count > len(stream):
-            break
-        frames.append(np.frombuffer(stream, np.uint8, count, match.end()).reshape(shape))
-        at = match.end() + count
-    return frames
+def _read_pnm(pipe: IO[bytes]) -> np.ndarray | None:
+    """The next PPM or PGM picture as ffmpeg writes them (no comments), or None at the end."""
+    header = pipe.readline() + pipe.readline() + pipe.readline()
+    fields = header.split()
+    if len(fields) != 4 or fields[0] not in (b"P5", b"P6"):
+        return None
+    width, height = int(fields[1]), int(fields[2])
+    shape = (height, width, 3) if fields[0] == b"P6" else (height, width)
+    block = pipe.read(int(np.prod(shape)))
+    return np.frombuffer(block, np.uint8).reshape(shape) if len(block) == np.prod(shape) else None
 
 
 def encode_lossless(path: Path, frames: np.ndarray) -> None:
@@ -187,10 +199,15 @@ def _encode(path: Path, frames: Iterable[np.ndarray], codec: Callable[[bool], li
         if code:
             log.seek(0)
             message = log.read().decode(errors="replace").strip()
-            if "No space left" in message:
+            if disk_is_full(code, message):
                 raise OSError(errno.ENOSPC, "No space left on device", str(path))
             raise ClipError("ffmpeg could not write a video", found=message, where=path)
     return sent
+
+
+def disk_is_full(code: int, message: str) -> bool:
+    """Whether ffmpeg ended because it may write no more: the disk is full, or a quota or size limit is reached."""
+    return code == -signal.SIGXFSZ or any(words in message for words in ("No space left", "Disk quota exceeded", "File too large"))
 
 
 def read_wav(path: Path) -> np.ndarray:

@@ -26,7 +26,7 @@ def run_stage(body: Callable[[Config, Layout], None]) -> None:
     except CastfieldError as error:
         sys.exit(f"\n{type(error).__name__}: {error}")
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         cure = "free some space and run `dvc repro` again; what was finished is kept"
         sys.exit(f"\nThe disk is full: {error.filename or ''}\n  what to do: {cure}")
