@@ -274,7 +274,35 @@ def load_config(path: Path | str = "params.yaml") -> Config:
         raise ConfigError("no parameter file", where=path, cure="run from the project's root") from None
     except yaml.YAMLError as error:
         raise ConfigError("the parameter file is not YAML", found=error, where=path) from None
-    return from_dict(Config, raw or {}, where=str(path))
+    config: Config = from_dict(Config, raw or {}, where=str(path))
+    _check_limits(config, str(path))
+    return config
+
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "work.max_failed": (0.0, 1.0),
+    "download.retries": (1, 100),
+    "download.timeout": (0.1, 3600.0),
+    "frames.size": (64, 2048),
+    "frames.margin": (0.0, 3.0),
+    "frames.min_seconds": (0.2, 3600.0),
+    "frames.max_seconds": (0.2, 36000.0),
+}
+"""Least and greatest value of numbers that not every non-negative one will do for."""
+
+
+def _check_limits(config: Config, where: str) -> None:
+    for key, (least, most) in LIMITS.items():
+        section, _, name = key.partition(".")
+        value = getattr(getattr(config, section), name)
+        if not least <= value <= most:
+            raise ConfigError("an impossible value", expected=f"{least:g} to {most:g}", found=value, where=f"{where}: {key}")
+    if config.frames.min_seconds > config.frames.max_seconds:
+        found = f"{config.frames.min_seconds:g} > {config.frames.max_seconds:g}"
+        raise ConfigError("no clip can be long enough", expected="min_seconds <= max_seconds", found=found, where=f"{where}: frames")
+    if not NAME.fullmatch(config.dataset):
+        expected = "the name of a file data/manifests/<dataset>.yaml: letters, digits, - and _"
+        raise ConfigError("not a usable name of a data set", expected=expected, found=repr(config.dataset), where=f"{where}: dataset")
 
 
 def from_dict(kind: type, values: Any, where: str) -> Any:
@@ -285,6 +313,9 @@ def from_dict(kind: type, values: Any, where: str) -> Any:
     for key in values:
         if key not in hints:
             raise ConfigError(f"unknown key '{key}'", expected=nearest(str(key), hints), where=where)
+    for entry in dataclasses.fields(kind):
+        if entry.name not in values and entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"the key '{entry.name}' is missing", expected=", ".join(f.name for f in dataclasses.fields(kind)), where=where)
     return kind(**{key: coerce(value, hints[key], f"{where}: {key}") for key, value in values.items()})
 
 

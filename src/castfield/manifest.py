@@ -135,6 +135,8 @@ def _source(entry: Any, raw: _Raw, path: Path, at: int) -> Source:
     where = f"{path}: clip {at + 1}"
     if not isinstance(entry, dict) or entry.get("name") is None:
         raise ManifestError("a clip lacks the key 'name'", expected="name: and one of url, youtube, path, cast", found=entry, where=where)
+    if isinstance(entry["name"], bool):
+        raise ManifestError("YAML reads a clip's name as yes or no", found=entry["name"], where=where, cure="put the name into quotes")
     name = str(entry["name"])
     where = f"{path}: {name}"
     if not NAME.fullmatch(name) or name in RESERVED:

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from castfield.config import from_dict
-from castfield.errors import CastfieldError, DownloadError, ManifestError, WeightsError, nearest
+from castfield.errors import CastfieldError, ConfigError, DownloadError, ManifestError, WeightsError, nearest
 from castfield.fetching import fetch as fetch_file
 from castfield.mirror import find_in_mirror
 from castfield.scratch import scratch, sha256
@@ -52,8 +52,8 @@ def known(manifest: Path = MANIFEST) -> dict[str, Weights]:
     for name, value in values.items():
         try:
             entries[name] = from_dict(Weights, value, f"{manifest}: {name}")
-        except TypeError as error:
-            raise ManifestError("an entry lacks a key", found=error, where=f"{manifest}: {name}") from None
+        except ConfigError as error:
+            raise ManifestError(error.fault, expected=error.expected, found=error.found, where=error.where) from None
     return entries
 
 
