@@ -315,7 +315,7 @@ def from_dict(kind: type, values: Any, where: str) -> Any:
             raise ConfigError(f"unknown key '{key}'", expected=nearest(str(key), hints), where=where)
     for entry in dataclasses.fields(kind):
         if entry.name not in values and entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING:
-            raise ConfigError(f"the key '{entry.name}' is missing", expected=", ".join(f.name for f in dataclasses.fields(kind)), where=where)
+            raise ConfigError(f"the key '{entry.name}' is missing", expected=", ".join(hints), where=where)
     return kind(**{key: coerce(value, hints[key], f"{where}: {key}") for key, value in values.items()})
 
 
