@@ -1,10 +1,17 @@
-"""Speech for the cast: espeak-ng (its library and voices come from a wheel) through ctypes, with the time of each phoneme."""
+"""Speech for the cast: espeak-ng (its library and voices come from a wheel) through ctypes, with the time of each phoneme.
+
+The library keeps state from one sentence to the next, so the same sentence sounds a little different the second time.
+`speak` therefore runs this very file in a child process per utterance: same text and voice, same samples.
+"""
 
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
-from functools import cache
+import io
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -73,21 +80,29 @@ class _Event(ctypes.Structure):
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
-@cache
-def _library() -> ctypes.CDLL:
+def speak(text: str, voice: Voice) -> Utterance:
+    """Synthesize `text` (about 0.2 s). The same text and voice give the same samples. Raises ValueError if the voice is unknown."""
+    request = json.dumps({"text": text, "voice": asdict(voice)}).encode()
+    done = subprocess.run([sys.executable, "-I", __file__], input=request, capture_output=True)
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+        raise ValueError(f"espeak-ng could not speak as '{voice.name}': {last[0]}")
+    with np.load(io.BytesIO(done.stdout)) as z:
+        samples, names, times = z["samples"], z["names"], z["times"]
+    ends = [*times[1:], len(samples) / SYNTH_RATE]
+    phonemes = tuple(Phoneme(str(n), float(s), float(max(s, e))) for n, s, e in zip(names, times, ends, strict=True))
+    return Utterance(samples.astype(np.float32) / 32768, phonemes)
+
+
+def _synthesize(text: str, name: str, rate: int, pitch: int, liveliness: int) -> dict[str, np.ndarray]:
+    """Run the library once: samples (N,) int16, phoneme names (P,) and the second at which each starts (P,)."""
     import espeakng_loader
 
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     path = espeakng_loader.get_data_path().encode()
-    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, path, _DO_NOT_EXIT | _PHONEME_EVENTS)
-    if rate != SYNTH_RATE:
-        raise RuntimeError(f"espeak-ng did not start: expected {SYNTH_RATE} samples a second, found {rate}")
-    return library
-
-
-def speak(text: str, voice: Voice) -> Utterance:
-    """Synthesize `text`. The same text and voice give the same samples."""
-    library = _library()
+    found = library.espeak_Initialize(_SYNCHRONOUS, 0, path, _DO_NOT_EXIT | _PHONEME_EVENTS)
+    if found != SYNTH_RATE:
+        raise RuntimeError(f"the library gives {found} samples a second, not {SYNTH_RATE}")
     pieces: list[np.ndarray] = []
     marks: list[tuple[str, float]] = []
 
@@ -103,15 +118,19 @@ def speak(text: str, voice: Voice) -> Utterance:
 
     callback = _Callback(receive)
     library.espeak_SetSynthCallback(callback)
-    if library.espeak_SetVoiceByName(voice.name.encode()):
-        raise ValueError(f"espeak-ng has no voice '{voice.name}'")
-    for parameter, value in ((_RATE, voice.rate), (_PITCH, voice.pitch), (_RANGE, voice.liveliness)):
+    if library.espeak_SetVoiceByName(name.encode()):
+        raise ValueError("no such voice")
+    for parameter, value in ((_RATE, rate), (_PITCH, pitch), (_RANGE, liveliness)):
         library.espeak_SetParameter(parameter, value, 0)
     data = text.encode() + b"\0"
     library.espeak_Synth(data, len(data), 0, 0, 0, _UTF8, None, None)
     library.espeak_Synchronize()
     samples = np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
-    seconds = len(samples) / SYNTH_RATE
-    ends = [start for _, start in marks[1:]] + [seconds]
-    phonemes = tuple(Phoneme(name, start, max(start, end)) for (name, start), end in zip(marks, ends, strict=True))
-    return Utterance(samples.astype(np.float32) / 32768, phonemes)
+    return {"samples": samples, "names": np.array([n for n, _ in marks], "U8"), "times": np.array([t for _, t in marks])}
+
+
+if __name__ == "__main__":
+    _request = json.loads(sys.stdin.buffer.read())
+    _answer = io.BytesIO()
+    np.savez(_answer, **_synthesize(_request["text"], **_request["voice"]))
+    sys.stdout.buffer.write(_answer.getvalue())

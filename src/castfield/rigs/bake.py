@@ -11,7 +11,7 @@ import torch
 
 from castfield.config import RigConfig
 from castfield.rigs import correspondence, population
-from castfield.rigs.anny import Assets
+from castfield.rigs.anny import PHENOTYPES, Assets
 from castfield.rigs.base import LANDMARKS, Rig
 
 IDENTITIES = 80
@@ -83,7 +83,12 @@ def bake(config: RigConfig) -> tuple[Rig, dict[str, np.ndarray]]:
         landmark_spread_mm=torch.zeros(LANDMARKS),
         landmark_valid=torch.zeros(LANDMARKS, dtype=torch.bool),
     )
-    return correspondence.attach(rig, config.landmark_spread_mm), mesh.body(neutral)
+    known = {
+        "trait_names": np.array(PHENOTYPES),
+        "trait_mean": people.phenotypes.mean(0),
+        "traits": population.traits(samples, neutral[keep], outer.astype(float), basis, people.phenotypes),
+    }
+    return correspondence.attach(rig, config.landmark_spread_mm), mesh.body(neutral) | known
 
 
 def _float(array: np.ndarray) -> torch.Tensor:

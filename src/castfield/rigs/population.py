@@ -106,3 +106,16 @@ def identity_basis(samples: np.ndarray, mean: np.ndarray, weights: np.ndarray, s
     largest = np.take_along_axis(basis, np.abs(basis).argmax(1)[:, None], 1)
     basis *= np.sign(largest)
     return basis.reshape(size, -1, 3), float(values[::-1][:size].sum() / values.sum())
+
+
+def traits(samples: np.ndarray, mean: np.ndarray, weights: np.ndarray, basis: np.ndarray, phenotypes: np.ndarray) -> np.ndarray:
+    """What each phenotype does to the identity coefficients, on average: (9, I), by regression over the drawn people.
+
+    samples (N, K, 3), mean (K, 3) and weights (K,) as for `identity_basis`, basis (I, K, 3), phenotypes (N, 9).
+    `(values - phenotypes.mean(0)) @ traits` is the identity of the average person with these values.
+    """
+    share = (weights / weights.sum())[:, None]
+    offsets, directions = ((a * share**0.5).reshape(len(a), -1) for a in (samples - mean, basis))
+    coefficients = offsets @ directions.T / (directions**2).sum(1)
+    centred = phenotypes - phenotypes.mean(0)
+    return np.linalg.lstsq(centred, coefficients, rcond=1e-6)[0]

@@ -1,0 +1,418 @@
+"""The cast's camera as warp kernels: a depth buffer, soft shadows, and one shader with a branch per material.
+
+Everything is in camera space (x right, y down, z forward; metres). Import this module late: importing it starts warp.
+"""
+
+from __future__ import annotations
+
+import warp as wp
+
+from castfield.scratch import scratch
+
+wp.config.log_level = wp.LOG_ERROR  # no greeting, no word about a missing GPU
+wp.config.kernel_cache_dir = str(scratch("warp"))
+wp.set_module_options({"enable_backward": False})
+wp.init()
+
+SKIN, EYE, TEETH, TONGUE, LASH, HAIR, CLOTH = (wp.constant(k) for k in range(7))
+PAINT_SPAN = wp.constant(0.36)
+"""Side of the square, in metres of the template, that a paint texture covers."""
+
+
+@wp.struct
+class Look:
+    """What the shader needs to know of a person and the light."""
+
+    key: wp.vec3
+    fill: wp.vec3
+    rim: wp.vec3
+    key_colour: wp.vec3
+    fill_colour: wp.vec3
+    rim_colour: wp.vec3
+    sky: wp.vec3
+    ground: wp.vec3
+    iris: wp.vec3
+    iris_edge: wp.vec3
+    hair: wp.vec3
+    cloth: wp.vec3
+    cloth_second: wp.vec3
+    pattern: int
+    left_eye: wp.vec3
+    right_eye: wp.vec3
+    paint_centre: wp.vec2
+    oil: float
+    scatter: wp.vec3
+
+
+@wp.kernel
+def clear_depth(depth: wp.array(dtype=wp.int64)):
+    depth[wp.tid()] = wp.int64(9223372036854775807)
+
+
+@wp.kernel
+def rasterize(
+    faces: wp.array(dtype=wp.vec3i),
+    screen: wp.array(dtype=wp.vec3),
+    width: int,
+    height: int,
+    depth: wp.array(dtype=wp.int64),
+):
+    """Keep the nearest face of each pixel. `screen` holds x and y in pixels and z; nearest = smallest z.
+
+    Depth in steps of a micrometre and the face's number share one integer, so the winner does not depend on the order.
+    """
+    f = wp.tid()
+    a = screen[faces[f][0]]
+    b = screen[faces[f][1]]
+    c = screen[faces[f][2]]
+    area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+    if wp.abs(area) < 1.0e-9:
+        return
+    x0 = wp.max(int(wp.floor(wp.min(a[0], wp.min(b[0], c[0])) - 0.5)), 0)
+    x1 = wp.min(int(wp.ceil(wp.max(a[0], wp.max(b[0], c[0])) - 0.5)), width - 1)
+    y0 = wp.max(int(wp.floor(wp.min(a[1], wp.min(b[1], c[1])) - 0.5)), 0)
+    y1 = wp.min(int(wp.ceil(wp.max(a[1], wp.max(b[1], c[1])) - 0.5)), height - 1)
+    inverse = 1.0 / area
+    for y in range(y0, y1 + 1):
+        for x in range(x0, x1 + 1):
+            px = float(x) + 0.5
+            py = float(y) + 0.5
+            u = ((b[0] - px) * (c[1] - py) - (b[1] - py) * (c[0] - px)) * inverse
+            v = ((c[0] - px) * (a[1] - py) - (c[1] - py) * (a[0] - px)) * inverse
+            w = 1.0 - u - v
+            if u >= 0.0 and v >= 0.0 and w >= 0.0:
+                z = u * a[2] + v * b[2] + w * c[2]
+                packed = (wp.int64(z * 1.0e6 + 1.0e7) << wp.int64(32)) | wp.int64(f)
+                wp.atomic_min(depth, y * width + x, packed)
+
+
+@wp.func
+def depth_of(packed: wp.int64):
+    return (float(packed >> wp.int64(32)) - 1.0e7) * 1.0e-6
+
+
+@wp.func
+def lit(point: wp.vec3, axes: wp.mat33, origin: wp.vec3, span: float, size: int, shadow: wp.array(dtype=wp.int64)):
+    """Share of the key light that reaches `point`: 5 x 5 comparisons with the depth seen from the light."""
+    local = axes * (point - origin)
+    scale = float(size) / span
+    x = local[0] * scale + 0.5 * float(size)
+    y = local[1] * scale + 0.5 * float(size)
+    seen = float(0.0)
+    for j in range(5):
+        for i in range(5):
+            xi = int(x + 1.5 * float(i - 2))
+            yi = int(y + 1.5 * float(j - 2))
+            if xi < 0 or yi < 0 or xi >= size or yi >= size:
+                seen += 1.0
+            else:
+                gap = local[2] - depth_of(shadow[yi * size + xi])
+                seen += 1.0 - wp.smoothstep(0.004, 0.009, gap)
+    return seen / 25.0
+
+
+@wp.func
+def hash1(n: float):
+    s = wp.sin(n * 12.9898) * 43758.547
+    return s - wp.floor(s)
+
+
+@wp.func
+def noise2(x: float, y: float):
+    """Value noise in [0, 1]."""
+    xf = wp.floor(x)
+    yf = wp.floor(y)
+    u = wp.smoothstep(0.0, 1.0, x - xf)
+    v = wp.smoothstep(0.0, 1.0, y - yf)
+    n = xf + 57.0 * yf
+    top = wp.lerp(hash1(n), hash1(n + 1.0), u)
+    low = wp.lerp(hash1(n + 57.0), hash1(n + 58.0), u)
+    return wp.lerp(top, low, v)
+
+
+@wp.func
+def paint_at(paint: wp.array(dtype=wp.vec4, ndim=2), x: float, y: float):
+    """Bilinear look-up; x, y in [0, 1]."""
+    height = paint.shape[0]
+    width = paint.shape[1]
+    px = wp.clamp(x * float(width) - 0.5, 0.0, float(width) - 1.001)
+    py = wp.clamp(y * float(height) - 0.5, 0.0, float(height) - 1.001)
+    ix = int(px)
+    iy = int(py)
+    fx = px - float(ix)
+    fy = py - float(iy)
+    top = paint[iy, ix] * (1.0 - fx) + paint[iy, ix + 1] * fx
+    low = paint[iy + 1, ix] * (1.0 - fx) + paint[iy + 1, ix + 1] * fx
+    return top * (1.0 - fy) + low * fy
+
+
+@wp.func
+def wrapped(cosine: float, wrap: float):
+    """Diffuse light that creeps round the terminator by `wrap`, energy kept."""
+    return wp.max(cosine + wrap, 0.0) / ((1.0 + wrap) * (1.0 + wrap))
+
+
+@wp.func
+def gloss(normal: wp.vec3, half: wp.vec3, view: wp.vec3, roughness: float, f0: float):
+    """GGX highlight with Schlick's Fresnel term, times the cosine's usual normalisation."""
+    a2 = roughness * roughness * roughness * roughness
+    nh = wp.max(wp.dot(normal, half), 0.0)
+    d = nh * nh * (a2 - 1.0) + 1.0
+    fresnel = f0 + (1.0 - f0) * wp.pow(1.0 - wp.max(wp.dot(half, view), 0.0), 5.0)
+    return 0.25 * a2 / (3.1416 * d * d + 1.0e-6) * fresnel
+
+
+@wp.func
+def strand(tangent: wp.vec3, half: wp.vec3, power: float):
+    """Kajiya and Kay's highlight of a thin cylinder."""
+    t = wp.dot(tangent, half)
+    return wp.pow(wp.sqrt(wp.max(1.0 - t * t, 0.0)), power)
+
+
+@wp.func
+def tone(x: float):
+    """A gentle shoulder: linear light to displayed linear light in [0, 1]."""
+    return wp.clamp((x * (2.1 * x + 0.10)) / (x * (1.9 * x + 0.72) + 0.16), 0.0, 1.0)
+
+
+@wp.kernel
+def shade(
+    depth: wp.array(dtype=wp.int64),
+    width: int,
+    focal: float,
+    centre: wp.vec2,
+    faces: wp.array(dtype=wp.vec3i),
+    materials: wp.array(dtype=wp.int32),
+    points: wp.array(dtype=wp.vec3),
+    normals: wp.array(dtype=wp.vec3),
+    tangents: wp.array(dtype=wp.vec3),
+    onpaper: wp.array(dtype=wp.vec3),
+    occlusion: wp.array(dtype=float),
+    paint: wp.array(dtype=wp.vec4, ndim=2),
+    relief: wp.array(dtype=wp.vec4, ndim=2),
+    light_axes: wp.mat33,
+    light_origin: wp.vec3,
+    light_span: float,
+    light_size: int,
+    shadow: wp.array(dtype=wp.int64),
+    look: Look,
+    colour: wp.array(dtype=wp.vec3),
+    kind: wp.array(dtype=wp.int32),
+):
+    i = wp.tid()
+    packed = depth[i]
+    if packed == wp.int64(9223372036854775807):
+        kind[i] = -1
+        return
+    f = int(packed & wp.int64(4294967295))
+    ia = faces[f][0]
+    ib = faces[f][1]
+    ic = faces[f][2]
+    a = points[ia]
+    b = points[ib]
+    c = points[ic]
+    px = (float(i % width) + 0.5 - centre[0]) / focal
+    py = (float(i / width) + 0.5 - centre[1]) / focal
+    ray = wp.vec3(px, py, 1.0)
+    # Barycentric weights of the ray in the plane of the face.
+    face_normal = wp.cross(b - a, c - a)
+    area = wp.dot(face_normal, face_normal) + 1.0e-20
+    distance = wp.dot(a, face_normal) / (wp.dot(ray, face_normal) + 1.0e-20)
+    point = ray * distance
+    u = wp.dot(wp.cross(c - b, point - b), face_normal) / area
+    v = wp.dot(wp.cross(a - c, point - c), face_normal) / area
+    u = wp.clamp(u, 0.0, 1.0)
+    v = wp.clamp(v, 0.0, 1.0 - u)
+    w = 1.0 - u - v
+    point = a * u + b * v + c * w
+    normal = wp.normalize(normals[ia] * u + normals[ib] * v + normals[ic] * w)
+    paper = onpaper[ia] * u + onpaper[ib] * v + onpaper[ic] * w
+    ao = occlusion[ia] * u + occlusion[ib] * v + occlusion[ic] * w
+    material = materials[f]
+    view = -wp.normalize(point)
+    if wp.dot(normal, view) < 0.0 and material != EYE:
+        normal = wp.normalize(normal - view * (1.02 * wp.dot(normal, view)))
+    kind[i] = material
+
+    albedo = wp.vec3(0.5, 0.5, 0.5)
+    rough = float(0.5)
+    f0 = float(0.035)
+    shine = float(1.0)
+    wrap = look.scatter
+    if material == SKIN:
+        x = (paper[0] - look.paint_centre[0]) / PAINT_SPAN + 0.5
+        y = (look.paint_centre[1] - paper[1]) / PAINT_SPAN + 0.5
+        texel = paint_at(paint, x, y)
+        bump = paint_at(relief, x, y)
+        albedo = wp.vec3(texel[0], texel[1], texel[2])
+        shine = texel[3] * look.oil
+        rough = 0.30 + 0.32 * bump[2]
+        # The relief's slopes are along the template's x and y; turned into the skin as it lies now.
+        ta = points[ib] - points[ia]
+        tb = points[ic] - points[ia]
+        da = onpaper[ib] - onpaper[ia]
+        db = onpaper[ic] - onpaper[ia]
+        det = da[0] * db[1] - da[1] * db[0]
+        if wp.abs(det) > 1.0e-9:
+            along_x = (ta * db[1] - tb * da[1]) / det
+            along_y = (tb * da[0] - ta * db[0]) / det
+            normal = wp.normalize(normal - wp.normalize(along_x) * bump[0] - wp.normalize(along_y) * bump[1])
+        albedo = albedo * (1.0 - 0.9 * bump[3] * (1.0 - wp.smoothstep(0.0, 0.5, ao)))
+    elif material == EYE:
+        centre_eye = look.right_eye
+        if paper[0] > 0.0:
+            centre_eye = look.left_eye
+        off = paper - centre_eye
+        radius = wp.sqrt(off[0] * off[0] + off[1] * off[1])
+        angle = wp.atan2(off[1], off[0])
+        if off[2] < 0.0:
+            radius = 0.02
+        streaks = noise2(angle * 9.0 + 40.0, radius * 900.0) * 0.5 + noise2(angle * 22.0 + 90.0, radius * 500.0) * 0.5
+        inner = wp.smoothstep(0.0017, 0.0045, radius)
+        iris = look.iris * (0.65 + 0.75 * streaks) * (1.25 - 0.35 * inner)
+        iris = wp.lerp(iris, look.iris_edge, wp.smoothstep(0.0046, 0.0059, radius))
+        iris = iris * wp.smoothstep(0.0017, 0.0022, radius)
+        vein = noise2(paper[0] * 900.0, paper[1] * 1600.0)
+        white = wp.vec3(0.80, 0.77, 0.74) - wp.vec3(0.0, 0.06, 0.05) * (wp.smoothstep(0.006, 0.013, radius) * (0.6 + 0.6 * vein))
+        albedo = wp.lerp(iris, white, wp.smoothstep(0.0056, 0.0063, radius))
+        rough = 0.13
+        f0 = 0.04
+        shine = 1.6
+        wrap = wp.vec3(0.25, 0.22, 0.2)
+    elif material == TEETH:
+        albedo = wp.vec3(0.78, 0.74, 0.66)
+        rough = 0.25
+        wrap = wp.vec3(0.3, 0.28, 0.25)
+    elif material == TONGUE:
+        albedo = wp.vec3(0.52, 0.20, 0.19)
+        rough = 0.35
+    elif material == LASH:
+        albedo = wp.vec3(0.020, 0.016, 0.014)
+        shine = 0.2
+    elif material == CLOTH:
+        albedo = look.cloth
+        if look.pattern == 1:  # knitted ribs
+            albedo = albedo * (0.86 + 0.2 * wp.abs(wp.sin(paper[0] * 900.0)))
+        elif look.pattern == 2:  # stripes
+            albedo = wp.lerp(look.cloth, look.cloth_second, wp.smoothstep(0.15, 0.3, wp.sin(paper[1] * 190.0 + 25.0 * paper[2])))
+        elif look.pattern == 3:  # a check
+            line = wp.max(
+                wp.smoothstep(0.8, 0.95, wp.sin(paper[0] * 260.0)), wp.smoothstep(0.8, 0.95, wp.sin(paper[1] * 260.0 + 90.0 * paper[2]))
+            )
+            albedo = wp.lerp(look.cloth, look.cloth_second, 0.75 * line)
+        albedo = albedo * (0.92 + 0.16 * noise2(paper[0] * 1500.0, paper[1] * 1500.0 + paper[2] * 700.0))
+        rough = 0.75
+        shine = 0.5
+        wrap = wp.vec3(0.12, 0.12, 0.12)
+
+    visible = lit(point, light_axes, light_origin, light_span, light_size, shadow)
+    half = wp.normalize(look.key + view)
+    light = wp.vec3(0.0, 0.0, 0.0)
+    if material == HAIR:
+        tangent = wp.normalize(tangents[ia] * u + tangents[ib] * v + tangents[ic] * w)
+        # paper = (across in [-1, 1], along in [0, 1], a random number of the lock)
+        fine = noise2(paper[0] * 9.0 + paper[2] * 91.0, paper[1] * 1.5 + paper[2] * 17.0)
+        coarse = noise2(paper[0] * 3.0 + paper[2] * 57.0, paper[1] * 2.0)
+        base = look.hair * (0.55 + 0.55 * fine + 0.25 * coarse + 0.35 * (paper[2] - 0.5))
+        base = base * (0.55 + 0.45 * wp.smoothstep(0.0, 0.35, paper[1]))
+        shift = wp.normalize(tangent + normal * (0.35 * (fine - 0.5) - 0.08))
+        shift2 = wp.normalize(tangent + normal * (0.5 * (fine - 0.5) + 0.16))
+        soft = 0.25 + 0.75 * visible
+        kd = wrapped(wp.dot(normal, look.key), 0.45) * soft
+        fd = wrapped(wp.dot(normal, look.fill), 0.5)
+        up = 0.5 - 0.5 * normal[1]
+        light = wp.cw_mul(base, look.key_colour * kd + look.fill_colour * fd + wp.lerp(look.ground, look.sky, up) * ao)
+        bright = 0.10 * strand(shift, half, 70.0) * kd
+        tinted = 0.9 * strand(shift2, half, 22.0) * kd
+        light += look.key_colour * bright + wp.cw_mul(look.key_colour, base) * tinted
+        edge = wp.pow(1.0 - wp.max(wp.dot(normal, view), 0.0), 3.0) * wp.max(wp.dot(normal, look.rim) + 0.3, 0.0)
+        light += wp.cw_mul(look.rim_colour, base * 0.9 + wp.vec3(0.03, 0.03, 0.03)) * edge * 1.6
+        light = light * (0.35 + 0.65 * ao)
+    else:
+        nk = wp.dot(normal, look.key)
+        nf = wp.dot(normal, look.fill)
+        nr = wp.dot(normal, look.rim)
+        # Shadow edges bleed red on skin: the warm channel sees a wider light than the blue one.
+        open_r = wp.pow(visible, 1.0 - 0.9 * wrap[0])
+        open_b = wp.pow(visible, 1.0 + 0.5 * wrap[0])
+        diffuse = wp.vec3(wrapped(nk, wrap[0]) * open_r, wrapped(nk, wrap[1]) * visible, wrapped(nk, wrap[2]) * open_b)
+        light = wp.cw_mul(look.key_colour, diffuse)
+        light += wp.cw_mul(look.fill_colour, wp.vec3(wrapped(nf, wrap[0]), wrapped(nf, wrap[1]), wrapped(nf, wrap[2]))) * (0.35 + 0.65 * ao)
+        light += look.rim_colour * (wrapped(nr, 0.1) * ao)
+        warm = wp.vec3(wp.pow(ao, 0.75), ao, wp.pow(ao, 1.1))
+        light += wp.cw_mul(wp.lerp(look.ground, look.sky, 0.5 - 0.5 * normal[1]), warm)
+        light = wp.cw_mul(albedo, light)
+        spec = look.key_colour * (gloss(normal, half, view, rough, f0) * wp.max(nk, 0.0) * visible)
+        spec += look.fill_colour * (gloss(normal, wp.normalize(look.fill + view), view, rough, f0) * wp.max(nf, 0.0) * ao)
+        spec += look.rim_colour * (gloss(normal, wp.normalize(look.rim + view), view, rough, f0) * wp.max(nr, 0.0) * ao)
+        grazing = wp.pow(1.0 - wp.max(wp.dot(normal, view), 0.0), 4.0)
+        spec += look.sky * (0.10 * grazing * ao)
+        light += spec * shine
+        if material == EYE:
+            light = light * (0.30 + 0.70 * wp.smoothstep(0.05, 0.75, ao))
+        elif material == TEETH or material == TONGUE:
+            light = light * (0.12 + 0.88 * ao)
+    colour[i] = wp.vec3(tone(light[0]), tone(light[1]), tone(light[2]))
+
+
+@wp.kernel
+def resolve(
+    colour: wp.array(dtype=wp.vec3),
+    kind: wp.array(dtype=wp.int32),
+    backdrop: wp.array(dtype=wp.vec3),
+    width: int,
+    samples: int,
+    picture: wp.array(dtype=wp.vec3),
+    head: wp.array(dtype=float),
+    torso: wp.array(dtype=float),
+):
+    """Average samples x samples of the shaded points and the backdrop (all displayed linear light) into pixels with gamma."""
+    i = wp.tid()
+    x = i % width
+    y = i / width
+    total = wp.vec3(0.0, 0.0, 0.0)
+    heads = float(0.0)
+    torsos = float(0.0)
+    for v in range(samples):
+        for u in range(samples):
+            at = (y * samples + v) * width * samples + x * samples + u
+            if kind[at] < 0:
+                total += backdrop[i]
+            else:
+                total += colour[at]
+                if kind[at] == CLOTH:
+                    torsos += 1.0
+                else:
+                    heads += 1.0
+    share = 1.0 / float(samples * samples)
+    total = total * share
+    head[i] = heads * share
+    torso[i] = torsos * share
+    picture[i] = wp.vec3(wp.pow(total[0], 0.4545), wp.pow(total[1], 0.4545), wp.pow(total[2], 0.4545))
+
+
+@wp.kernel
+def count_escapes(
+    mesh: wp.uint64,
+    points: wp.array(dtype=wp.vec3),
+    normals: wp.array(dtype=wp.vec3),
+    directions: wp.array(dtype=wp.vec3),
+    reach: float,
+    escaped: wp.array(dtype=float),
+):
+    """Ambient occlusion: share of the directions over the surface, weighted by cosine, that leave it unhindered."""
+    i = wp.tid()
+    normal = normals[i]
+    free = float(0.0)
+    total = float(0.0)
+    for k in range(directions.shape[0]):
+        direction = directions[k]
+        cosine = wp.dot(direction, normal)
+        if cosine > 0.0:
+            total += cosine
+            query = wp.mesh_query_ray(mesh, points[i] + normal * 0.0008, direction, reach)
+            if query.result:
+                free += cosine * wp.smoothstep(0.0, reach, query.t)
+            else:
+                free += cosine
+    escaped[i] = free / wp.max(total, 1.0e-6)
