@@ -7,6 +7,7 @@ evaluation and a `<name>.mp4` for people; `index.json` says what each frame show
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +24,7 @@ import castfield.tasks
 from castfield import geometry, images, media
 from castfield.clip import Track, clip_names, split_frames
 from castfield.config import Config, RenderConfig
+from castfield.errors import ClipError
 from castfield.images import ClipImages, load_images
 from castfield.layout import Layout
 from castfield.rendering.animate import render_frames
@@ -251,6 +253,8 @@ def plan(config: Config, layout: Layout) -> dict[str, list[Entry]]:
         return Entry(task, identity, driver, str(folder.relative_to(layout.root)), config.render, str(layout.root), held)
 
     known = [clip for clip in clips if clip in open_model(layout.generic).clips]
+    if not known:
+        raise ClipError("the model knows none of the clips", expected=clips, where=layout.generic, cure="dvc repro train")
     tasks = {
         "reconstruction": [entry("reconstruction", clip, clip) for clip in known],
         "novel_view": [entry("novel_view", clip, clip) for clip in known],
@@ -265,13 +269,16 @@ def plan(config: Config, layout: Layout) -> dict[str, list[Entry]]:
 
 
 def render_all(config: Config, layout: Layout) -> None:
-    """Render every task into `data/renders/<task>/`, each with its `index.json`."""
-    for task, entries in plan(config, layout).items():
-        if entries:
-            render_task(task, entries, config, layout)
-    people = [entry.identity for entry in plan(config, layout)["reconstruction"]][: config.render.grid_people]
+    """Render every task into `data/renders/<task>/`, each with its `index.json`, and the cast as a grid."""
+    tasks = {task: entries for task, entries in plan(config, layout).items() if entries}
+    for task, entries in tasks.items():
+        render_task(task, entries, config, layout)
+    people = [entry.identity for entry in tasks["reconstruction"]][: config.render.grid_people]
     if len(people) > 1:
         render_cast(people, config, layout)
+    for folder in layout.renders.iterdir():  # of a run with other people
+        if folder.name not in {*tasks, *(["grid"] if len(people) > 1 else [])}:
+            shutil.rmtree(folder)
 
 
 def render_cast(people: Sequence[str], config: Config, layout: Layout) -> None:
