@@ -36,7 +36,8 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff format --check src stages tests
 	@$(BIN)/mypy src stages
 
-ablation: setup ## all interaction modules at equal training time (docs/ablation.md)
+ablation: setup ## every interaction module at equal training time on GRID (docs/ablation.md)
+	@$(BIN)/dvc exp run -S dataset=grid fit
 	@$(BIN)/python -m castfield.ablation
 
 clean: ## remove scratch and caches (not the environment, not DVC's cache)
