@@ -23,9 +23,17 @@ LANDMARKS = 478
 class HeadModel(Protocol):
     """What the stages ask of a rig: coefficients in, points in canonical head space (metres) out, differentiably."""
 
-    expression_names: tuple[str, ...]
-    faces: Tensor
-    landmark_valid: Tensor
+    @property
+    def expression_names(self) -> tuple[str, ...]:
+        """Names of the expression's dimensions."""
+
+    @property
+    def faces(self) -> Tensor:
+        """(F, 3) triangles."""
+
+    @property
+    def landmark_valid(self) -> Tensor:
+        """(478,) bool: landmarks that the fit may use."""
 
     @property
     def d(self) -> int:

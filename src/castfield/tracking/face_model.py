@@ -1,0 +1,166 @@
+"""The rig's landmarks under a camera, with their derivatives: what the fit's normal equations are made of.
+
+A frame's pose is six numbers, chosen so that each is determined by something else in the picture: a rotation vector (3), where the
+head's origin falls in the picture (u, v in pixels) and the logarithm of its depth. NumPy float64 throughout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from castfield.rigs.base import HeadModel
+
+POSE = 6
+LIDS = (
+    33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7,
+    263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249,
+)  # fmt: skip
+LIPS = (
+    61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185,
+    78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191,
+)  # fmt: skip
+IRISES = tuple(range(468, 478))
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Pose of every frame."""
+
+    rotation: np.ndarray
+    """(T, 3, 3) head -> camera."""
+    place: np.ndarray
+    """(T, 3): u, v in pixels, and the logarithm of the depth in metres, of the head's origin."""
+
+    def translation(self, focal: float, centre: float) -> np.ndarray:
+        """(T, 3) metres."""
+        depth = np.exp(self.place[:, 2:])
+        return np.concatenate([(self.place[:, :2] - centre) * depth / focal, depth], 1)
+
+    def moved(self, step: np.ndarray) -> Pose:
+        """The pose after a step (T, 6): a rotation vector from the left, then u, v and log depth."""
+        return Pose(rotation_matrix(step[:, :3]) @ self.rotation, self.place + step[:, 3:])
+
+    def part(self, frames: np.ndarray | slice) -> Pose:
+        return Pose(self.rotation[frames], self.place[frames])
+
+
+@dataclass(frozen=True)
+class FaceModel:
+    """The landmarks of a linear rig that the fit uses."""
+
+    index: np.ndarray
+    """(L,) which of the 478."""
+    neutral: np.ndarray
+    """(L, 3) metres."""
+    identity: np.ndarray
+    """(I, L, 3)."""
+    expression: np.ndarray
+    """(d, L, 3)."""
+    weight: np.ndarray
+    """(L,) weight of each landmark's squared distance, mean 1: lips, eyelids and irises count more."""
+
+    @classmethod
+    def of(cls, rig: HeadModel, index: np.ndarray | None = None) -> FaceModel:
+        """The landmarks at `index` (all that are valid, by default) of a rig that is linear in its coefficients."""
+        import torch
+
+        mean = rig.landmarks(torch.zeros(rig.identity_dim), torch.zeros(rig.d))
+        shapes = rig.landmarks(torch.eye(rig.identity_dim), torch.zeros(rig.d)) - mean
+        moves = rig.landmarks(torch.zeros(rig.identity_dim), torch.eye(rig.d)) - mean
+        arrays = [a.double().numpy() for a in (mean, shapes, moves)]
+        if index is None:
+            index = np.flatnonzero(rig.landmark_valid.numpy())
+        weight = np.ones(len(arrays[0]))
+        weight[list(LIPS)] = 4.0
+        weight[list(LIDS)] = 3.0
+        weight[list(IRISES)] = 2.0
+        weight = weight[index] / weight[index].mean()
+        rest, people, actions = (a[..., index, :] for a in arrays)
+        return cls(index, rest, people, actions, weight)
+
+    def shape(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
+        """Identity (I,) and expression (T, d) -> (T, L, 3) metres."""
+        person = self.neutral + np.tensordot(identity, self.identity, 1)
+        return person + np.tensordot(expression, self.expression, 1)
+
+
+def project(shape: np.ndarray, pose: Pose, focal: float, centre: float) -> tuple[np.ndarray, np.ndarray]:
+    """(T, L, 3) metres in head space -> pixels (T, L, 2) and turned points `R x` (T, L, 3)."""
+    turned = shape @ pose.rotation.transpose(0, 2, 1)
+    camera = turned + pose.translation(focal, centre)[:, None]
+    return focal * camera[..., :2] / np.maximum(camera[..., 2:], 1e-3) + centre, turned
+
+
+def jacobian(model: FaceModel, turned: np.ndarray, pose: Pose, focal: float, centre: float, *, shared: bool) -> np.ndarray:
+    """Derivative of the pixels, (T, 2L, 6 + d [+ I + 1]): pose, expression and, if `shared`, identity and log focal length."""
+    frames, count, _ = turned.shape
+    translation = pose.translation(focal, centre)
+    camera = turned + translation[:, None]
+    depth = np.maximum(camera[..., 2], 1e-3)
+    onto = np.zeros((frames, count, 2, 3))  # d pixel / d camera point
+    onto[..., 0, 0] = onto[..., 1, 1] = focal / depth
+    onto[..., 0, 2], onto[..., 1, 2] = -focal * camera[..., 0] / depth**2, -focal * camera[..., 1] / depth**2
+    d, people = len(model.expression), len(model.identity)
+    out = np.empty((frames, count, 2, POSE + d + (people + 1 if shared else 0)))
+    x, y, z = np.moveaxis(turned, -1, 0)
+    zero = np.zeros_like(x)
+    spin = np.stack([np.stack([zero, z, -y], -1), np.stack([-z, zero, x], -1), np.stack([y, -x, zero], -1)], -2)  # d (w x p) / d w
+    out[..., :3] = onto @ spin
+    out[..., 3] = onto[..., 0] * (translation[:, 2] / focal)[:, None, None]
+    out[..., 4] = onto[..., 1] * (translation[:, 2] / focal)[:, None, None]
+    out[..., 5] = (onto @ translation[:, None, :, None])[..., 0]
+    local = onto @ pose.rotation[:, None]  # (T, L, 2, 3) d pixel / d head point
+    out[..., POSE : POSE + d] = local @ model.expression.transpose(1, 2, 0)[None]
+    if shared:
+        out[..., POSE + d : -1] = local @ model.identity.transpose(1, 2, 0)[None]
+        out[..., -1] = focal * turned[..., :2] / depth[..., None]  # the translation follows, so that u and v stay
+    return out.reshape(frames, 2 * count, -1)
+
+
+def rotation_matrix(vector: np.ndarray) -> np.ndarray:
+    """Rodrigues: (..., 3) radians -> (..., 3, 3)."""
+    angle = np.linalg.norm(vector, axis=-1)[..., None, None]
+    x, y, z = np.moveaxis(vector, -1, 0)
+    zero = np.zeros_like(x)
+    skew = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vector.shape, 3)
+    sine = np.sinc(angle / np.pi)
+    cosine = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
+    return np.eye(3) + sine * skew + cosine * (skew @ skew)
+
+
+def rotation_vector(matrix: np.ndarray) -> np.ndarray:
+    """Inverse of `rotation_matrix`, for turns below half a circle: (..., 3, 3) -> (..., 3) radians."""
+    axis = np.stack(
+        [matrix[..., 2, 1] - matrix[..., 1, 2], matrix[..., 0, 2] - matrix[..., 2, 0], matrix[..., 1, 0] - matrix[..., 0, 1]], -1
+    )
+    sine = np.linalg.norm(axis, axis=-1, keepdims=True) / 2
+    cosine = (np.trace(matrix, axis1=-2, axis2=-1)[..., None] - 1) / 2
+    angle = np.arctan2(sine, cosine)
+    return axis / 2 * np.where(sine > 1e-9, angle / np.maximum(sine, 1e-9), 1.0)
+
+
+def first_pose(points: np.ndarray, shape: np.ndarray, weight: np.ndarray, focal: float, centre: float) -> Pose:
+    """Pose per frame by scaled orthography (POS; DeMenthon and Davis 1995).
+
+    points (T, L, 2) pixels, shape (L, 3) metres, weight (T, L); frames without weight get a frontal head in the middle.
+    """
+    total = np.maximum(weight.sum(1), 1e-9)
+    middle = (weight[..., None] * points).sum(1) / total[:, None]
+    origin = (weight[..., None] * shape).sum(1) / total[:, None]  # (T, 3)
+    local = shape[None] - origin[:, None]
+    square = np.einsum("tl,tli,tlj->tij", weight, local, local) + 1e-12 * np.eye(3)
+    cross = np.einsum("tl,tli,tlj->tij", weight, local, points - middle[:, None])  # (T, 3, 2)
+    rows = np.linalg.solve(square, cross).transpose(0, 2, 1)  # (T, 2, 3) scale * first two rows of R
+    u, s, v = np.linalg.svd(rows, full_matrices=False)
+    scale = s.mean(1)
+    two = u @ v
+    rotation = np.concatenate([two, np.cross(two[:, 0], two[:, 1])[:, None]], 1)
+    blind = weight.sum(1) < 1e-9
+    rotation[blind], scale[blind] = np.diag([1.0, -1.0, -1.0]), 200.0
+    # `middle` is where `origin` falls; the head's own origin lies R (0 - origin) from there.
+    place = middle - scale[:, None] * np.einsum("tij,tj->ti", rotation[:, :2], origin)
+    place[blind] = centre
+    depth = focal / np.maximum(scale, 1e-6) - np.einsum("ti,ti->t", rotation[:, 2], origin)
+    return Pose(rotation, np.concatenate([place, np.log(np.maximum(depth, 0.05))[:, None]], 1))

@@ -1,0 +1,83 @@
+"""The stage `fit`: the rig laid on every clip; `metrics/tracking.json` says how well."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from castfield.clip import Crop, Landmarks, Track, clip_names
+from castfield.config import Config, FitConfig
+from castfield.errors import CastfieldError, ClipError
+from castfield.layout import Layout
+from castfield.rigs.base import Rig
+from castfield.scratch import write_json
+from castfield.shards import Job, map_clips
+from castfield.tracking import face_model, landmark_fit, solver
+from castfield.tracking.fit_metrics import measure, measure_truth
+from castfield.tracking.landmark_fit import fit_landmarks
+
+
+def run(config: Config, layout: Layout) -> None:
+    """Fit every clip that has landmarks and masks into `data/tracks`, and write `metrics/tracking.json`."""
+    masks = set(clip_names(layout.masks, ".mkv"))
+    jobs = [
+        Job(
+            clip,
+            {
+                "rig": layout.rig / "rig.npz",
+                "landmarks": layout.landmarks / f"{clip}.npz",
+                "frames": layout.frames / f"{clip}.mkv",
+                "crop": layout.frames / f"{clip}.json",
+                "masks": layout.masks / f"{clip}.mkv",
+            },
+            config.fit,
+        )
+        for clip in clip_names(layout.landmarks, ".npz")
+        if clip in masks
+    ]
+    map_clips("fit", fit_clip, jobs, layout.tracks, config.work, [landmark_fit, solver, face_model])
+    write_json(layout.metrics / "tracking.json", summarise(layout))
+
+
+def fit_clip(job: Job, out: Path) -> None:
+    """Write `<clip>.npz`. Raises ClipError if the fit cannot be used."""
+    config: FitConfig = job.params
+    start = time.perf_counter()
+    landmarks = Landmarks.load(job.inputs["landmarks"])
+    crop = Crop.load(job.inputs["crop"])
+    try:
+        track = fit_landmarks(Rig.load(job.inputs["rig"]), landmarks, crop.size, config)
+    except np.linalg.LinAlgError as error:
+        raise ClipError(
+            f"clip '{job.clip}' cannot be fitted", found=error, where=job.inputs["landmarks"], cure="take it out of the manifest"
+        ) from None
+    track.save(out / f"{job.clip}.npz")
+    seconds = time.perf_counter() - start
+    print(f"fit: {job.clip}: {len(track)} frames, {len(track) / 25 / seconds:.2f} x real time", flush=True)
+
+
+def summarise(layout: Layout) -> dict[str, object]:
+    """Figures of `metrics/tracking.json`: means over the clips, each clip's own, and against the truth where it came with the footage."""
+    clips: dict[str, dict[str, float]] = {}
+    truths: dict[str, dict[str, float]] = {}
+    for clip in clip_names(layout.tracks, ".npz"):
+        track = Track.load(layout.tracks / f"{clip}.npz")
+        clips[clip] = measure(track, Landmarks.load(layout.landmarks / f"{clip}.npz"))
+        truth = layout.truth / f"{clip}.npz"
+        if truth.exists():
+            try:
+                truths[clip] = measure_truth(track, truth)
+            except KeyError as error:
+                raise CastfieldError("the ground truth lacks a field", found=error, where=truth, cure="dvc repro -f download") from None
+    summary: dict[str, object] = {**_mean(clips), "clips": clips}
+    if truths:
+        summary["truth"] = {**_mean(truths), "clips": truths}
+    return summary
+
+
+def _mean(clips: dict[str, dict[str, float]]) -> dict[str, float]:
+    names = sorted({name for values in clips.values() for name in values})
+    columns = {name: [values[name] for values in clips.values() if name in values] for name in names}
+    return {name: round(float(max(v) if name == "nme_max" else np.mean(v)), 6) for name, v in columns.items()}

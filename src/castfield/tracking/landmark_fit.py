@@ -1,0 +1,146 @@
+"""A clip's landmarks turned into a person, a camera and a motion: identity and focal length once, pose and expression per frame."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from castfield.clip import Landmarks, Track, split_frames
+from castfield.config import FitConfig
+from castfield.errors import ClipError
+from castfield.rigs.base import HeadModel
+from castfield.tracking.face_model import FaceModel, Pose, first_pose
+from castfield.tracking.solver import Noise, Observation, Smoothness, State, data_weights, fit_motion, fit_person, predict
+
+PERSON_FRAMES = 80
+"""Training frames from which the person is found, spread over the clip."""
+CHUNK, OVERLAP = 1000, 25
+"""Frames solved together, and how many of the neighbours' frames are solved along: memory does not grow with the clip."""
+FOCAL_PRIOR = 4.0
+"""Expected focal length in sides of the crop: a face that fills half of it, filmed from one and a half metres."""
+
+
+def inter_ocular(points: np.ndarray) -> float:
+    """Median distance between the eyes' centres (means of their corners) over the frames, pixels. points (T, 478, >=2)."""
+    right, left = points[:, [33, 133], :2].mean(1), points[:, [263, 362], :2].mean(1)
+    return float(np.median(np.linalg.norm(left - right, axis=-1)))
+
+
+def observe(model: FaceModel, landmarks: Landmarks, size: int) -> Observation:
+    """The tracker's points as the fit takes them."""
+    points = landmarks.points[:, model.index, :2].astype(np.float64)
+    given = np.isfinite(points).all(-1)
+    confident = np.where(landmarks.found, np.clip(landmarks.confidence, 0.05, 1.0), 0.0)
+    weight = model.weight * given * confident[:, None]
+    scale = inter_ocular(landmarks.points[landmarks.found])
+    if not np.isfinite(scale) or scale < 4:
+        raise ClipError("the face is too small to fit", expected="eyes at least 4 pixels apart", found=f"{scale:.1f} pixels")
+    return Observation(np.where(given[..., None], points, 0.0), weight, scale, size / 2)
+
+
+def fit_landmarks(rig: HeadModel, landmarks: Landmarks, size: int, config: FitConfig) -> Track:
+    """Fit the rig to `landmarks` in pixels of frames of side `size`. Deterministic.
+
+    First the person and the camera from up to PERSON_FRAMES training frames, each with a pose and expression of its own; then how this
+    person's landmarks lie off the rig's; then the motion of all frames together, smooth in time.
+    """
+    model = FaceModel.of(rig)
+    # Points that this tracker never gives (all but 68 with `face_alignment`) are left out, so that weights keep their meaning.
+    given = np.isfinite(landmarks.points[landmarks.found][:, model.index, :2]).all((0, 2))
+    model = FaceModel.of(rig, model.index[given])
+    seen = observe(model, landmarks, size)
+    noise = Noise(sparse=config.expression_prior)
+    prior_focal = FOCAL_PRIOR * size
+    pose = first_pose(seen.points, model.neutral, seen.weight, prior_focal, seen.centre)
+    d = len(model.expression)
+    start = State(
+        np.zeros(rig.identity_dim), float(np.log(prior_focal)), np.zeros((len(model.index), 3)), pose, np.zeros((len(seen.points), d))
+    )
+
+    train = split_frames(len(seen.points)).train
+    usable = train[seen.weight[train].sum(1) > 0]
+    if not len(usable):  # a very short clip whose few training frames show no face
+        usable = np.flatnonzero(seen.weight.sum(1) > 0)
+    chosen = usable[np.unique(np.linspace(0, len(usable) - 1, PERSON_FRAMES).round().astype(int))]
+    person = fit_person(model, seen.part(chosen), start.part(chosen), noise, prior_focal, 14, config.identity_prior)
+    offset = personal_offset(model, seen.part(chosen), person, noise)
+    state = replace(start, identity=person.identity, log_focal=person.log_focal, offset=offset)
+    # Depth at the fitted focal length; the place in the picture stays.
+    place = pose.place + np.array([0, 0, person.log_focal - np.log(prior_focal)])
+    state = replace(state, pose=_bridge(Pose(pose.rotation, place), seen.weight.sum(1) > 0))
+
+    smooth = smoothness(rig, config)
+    parts = []
+    for at in range(0, len(seen.points), CHUNK):
+        wide = slice(max(0, at - OVERLAP), min(len(seen.points), at + CHUNK + OVERLAP))
+        solved = fit_motion(model, seen.part(wide), state.part(wide), noise, smooth, 10)
+        parts.append(solved.part(slice(at - wide.start, min(len(seen.points), at + CHUNK) - wide.start)))
+    return as_track(rig, parts, landmarks.found, size)
+
+
+def smoothness(rig: HeadModel, config: FitConfig) -> Smoothness:
+    """What a head and a face do within a frame. Lids are the fastest: a blink closes in two frames."""
+    activation = np.full(rig.d, 0.12)
+    for at, name in enumerate(rig.expression_names):
+        if "Blink" in name:
+            activation[at] = 0.4
+        elif name.startswith("eye"):
+            activation[at] = 0.15
+        elif name.startswith(("brow", "cheek", "nose")):
+            activation[at] = 0.06
+    easy = Smoothness()
+    looser = 1 / np.sqrt(max(config.smooth, 1e-6))
+    return Smoothness(easy.rotation * looser, easy.sideways * looser, easy.depth * looser, activation * looser)
+
+
+def personal_offset(model: FaceModel, seen: Observation, state: State, noise: Noise, sigma: float = 0.0015) -> np.ndarray:
+    """Where this person's landmarks lie off the rig's (L, 3), metres, across the line of sight of a frontal face.
+
+    A tracker places a landmark by what it sees, the rig by its mesh; on one person they differ by the same in every frame. What is
+    explained here is not mistaken for expression or pose. Shrunk by a prior of `sigma` metres.
+    """
+    pixels, _ = predict(model, state, seen.centre)
+    residual = seen.points - pixels
+    precision = data_weights(residual, seen, noise)
+    depth = np.exp(state.pose.place[:, 2])
+    metres = residual * (depth / state.focal)[:, None, None]
+    flat = np.concatenate([metres, np.zeros_like(metres[..., :1])], -1) @ state.pose.rotation  # back into the head: R^T x
+    weight = precision[..., None] / precision.mean()
+    mean = (weight * flat).sum(0) / np.maximum(weight.sum(0), 1e-9)
+    scatter = (weight * (flat - mean) ** 2).sum((0, 2)) / np.maximum(weight[..., 0].sum(0), 1e-9) / 2
+    # Successive frames repeat each other's errors: a handful are worth counting.
+    return mean * (sigma**2 / (sigma**2 + scatter / noise.frames + 1e-12))[:, None]
+
+
+def _bridge(pose: Pose, found: np.ndarray) -> Pose:
+    """Start frames without a face at the nearest found pose; smoothness does the rest."""
+    seen = np.flatnonzero(found)
+    nearest = seen[np.searchsorted((seen[1:] + seen[:-1]) / 2, np.arange(len(found)))]
+    return pose.part(nearest)
+
+
+def as_track(rig: HeadModel, parts: list[State], found: np.ndarray, size: int) -> Track:
+    """Solved chunks as the clip's track, with all 478 landmarks of the rig (NaN where it has no counterpart)."""
+    import torch
+
+    from castfield.tracking.face_model import project
+
+    state = parts[0]
+    pose = Pose(np.concatenate([p.pose.rotation for p in parts]), np.concatenate([p.pose.place for p in parts]))
+    expression = np.concatenate([p.expression for p in parts])
+    identity = state.identity.astype(np.float32)
+    with torch.no_grad():
+        shape = rig.landmarks(torch.from_numpy(identity)[None], torch.from_numpy(expression.astype(np.float32))).double().numpy()
+    pixels, _ = project(shape, pose, state.focal, size / 2)
+    pixels[:, ~rig.landmark_valid.numpy()] = np.nan
+    return Track(
+        identity=identity,
+        expression=expression.astype(np.float32),
+        rotation=pose.rotation.astype(np.float32),
+        translation=pose.translation(state.focal, size / 2).astype(np.float32),
+        focal=state.focal,
+        size=size,
+        valid=found.copy(),
+        landmarks=pixels.astype(np.float32),
+    )

@@ -1,0 +1,235 @@
+"""Damped Gauss-Newton for the landmark fit: robust, bounded, vectorised over frames.
+
+Two problems share it. `fit_person`: identity and focal length from some frames, each frame's pose and expression being eliminated
+(Schur complement). `fit_motion`: pose and expression of consecutive frames for a known person, tied over time by a banded
+system. Residuals are in pixels over the expected landmark error, so that every weight is a precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import solveh_banded
+
+from castfield.tracking.face_model import POSE, FaceModel, Pose, jacobian, project, rotation_vector
+
+BATCH = 128
+"""Frames whose derivatives are held at once."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the tracker saw."""
+
+    points: np.ndarray
+    """(T, L, 2) pixels; anything finite where `weight` is 0."""
+    weight: np.ndarray
+    """(T, L) weights, 0 where unseen."""
+    scale: float
+    """Inter-ocular distance in pixels, the yardstick of landmark errors."""
+    centre: float
+    """Optical centre in pixels, both ways."""
+
+    def part(self, frames: np.ndarray | slice) -> Observation:
+        return replace(self, points=self.points[frames], weight=self.weight[frames])
+
+
+@dataclass(frozen=True)
+class State:
+    """The unknowns."""
+
+    identity: np.ndarray
+    """(I,) standard deviations."""
+    log_focal: float
+    offset: np.ndarray
+    """(L, 3) metres: where this person's landmarks lie off the rig's, in head space."""
+    pose: Pose
+    expression: np.ndarray
+    """(T, d) in [0, 1]."""
+
+    @property
+    def focal(self) -> float:
+        return float(np.exp(self.log_focal))
+
+    def part(self, frames: np.ndarray | slice) -> State:
+        return replace(self, pose=self.pose.part(frames), expression=self.expression[frames])
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How much is expected of what. Precision is 1 over the square."""
+
+    landmark: float = 0.012
+    """Landmark error, share of the inter-ocular distance."""
+    robust: float = 0.04
+    """Error beyond which a landmark is doubted (Cauchy), same unit."""
+    independent: float = 40.0
+    """How many independent landmarks a frame is worth: the tracker's errors go together over the face."""
+    frames: float = 6.0
+    """How many independent frames a clip is worth to the identity: landmark bias is the same in all."""
+    sparse: float = 1.0
+    """Weight of the sum of activations."""
+    activation: float = 0.6
+    """Standard deviation of an activation."""
+    focal: float = 0.25
+    """Standard deviation of the logarithm of the focal length about its prior."""
+
+
+def predict(model: FaceModel, state: State, centre: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (T, L, 2) and turned points (T, L, 3) of a state."""
+    return project(model.shape(state.identity, state.expression) + state.offset, state.pose, state.focal, centre)
+
+
+def data_weights(residual: np.ndarray, seen: Observation, noise: Noise) -> np.ndarray:
+    """(T, L) precision of each landmark in 1/pixel^2, with Cauchy's robust weight; a frame's total is that of the independent ones."""
+    robust = 1 / (1 + (residual**2).sum(-1) / (noise.robust * seen.scale) ** 2)
+    share = noise.independent / max(1, seen.weight.shape[1])
+    return seen.weight * robust * share / (noise.landmark * seen.scale) ** 2
+
+
+def fit_person(
+    model: FaceModel, seen: Observation, state: State, noise: Noise, prior_focal: float, steps: int, identity_prior: float
+) -> State:
+    """Identity, focal length, and pose and expression of each frame by itself. Frames without a face must be left out."""
+    d, people = len(model.expression), len(model.identity)
+    n = POSE + d
+    per_frame = noise.frames / len(seen.points)
+    for step in range(steps):
+        pixels, turned = predict(model, state, seen.centre)
+        residual = seen.points - pixels
+        precision = data_weights(residual, seen, noise)
+        shared_h, shared_g = np.zeros((people + 1, people + 1)), np.zeros(people + 1)
+        keep = []
+        for at in range(0, len(residual), BATCH):
+            part = slice(at, at + BATCH)
+            j = jacobian(model, turned[part], state.pose.part(part), state.focal, seen.centre, shared=True)
+            weighted = j * np.repeat(precision[part], 2, axis=1)[..., None]
+            h = weighted.transpose(0, 2, 1) @ j
+            g = (weighted.transpose(0, 2, 1) @ residual[part].reshape(len(j), -1, 1))[..., 0]
+            own, gradient = h[:, :n, :n], g[:, :n]
+            _expression_prior(own, gradient, state.expression[part], noise)
+            _bounds(own, gradient, state.expression[part])
+            own[:, range(n), range(n)] *= 1 + 1e-3
+            inner = np.linalg.solve(own, np.concatenate([h[:, :n, n:], gradient[..., None]], -1))
+            shared_h += per_frame * (h[:, n:, n:] - h[:, n:, :n] @ inner[..., :-1]).sum(0)
+            shared_g += per_frame * (g[:, n:] - (h[:, n:, :n] @ inner[..., -1:])[..., 0]).sum(0)
+            keep.append(inner)
+        diagonal = np.r_[np.full(people, identity_prior), 1 / noise.focal**2]
+        shared_h += np.diag(diagonal)
+        shared_g += -diagonal * np.r_[state.identity, state.log_focal - np.log(prior_focal)]
+        # The first steps find pose and expression: perspective and shape explain what is left.
+        free = np.r_[np.full(people, step >= 2), step >= 4].astype(bool)
+        change = np.zeros(people + 1)
+        change[free] = np.linalg.solve(shared_h[np.ix_(free, free)], shared_g[free])
+        change = np.clip(change, -1.0, 1.0)
+        inner = np.concatenate(keep)
+        own_step = inner[..., -1] - inner[..., :-1] @ change
+        state = replace(
+            state,
+            identity=state.identity + change[:-1],
+            log_focal=state.log_focal + float(np.clip(change[-1], -0.1, 0.1)),
+        )
+        state = _move(state, own_step)
+    return state
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """Expected change from frame to frame at 25 Hz: standard deviations of the second difference, and of the first."""
+
+    rotation: float = 0.006
+    """Radians."""
+    sideways: float = 0.0008
+    """Metres, across the line of sight."""
+    depth: float = 0.0008
+    """Metres, along it: the landmarks say little about it."""
+    activation: np.ndarray | float = 0.15
+    """(d,) second difference of each action."""
+
+    def second(self, focal: float, depth: float, d: int) -> np.ndarray:
+        """(6 + d,) precision of the second differences, in the pose's own units."""
+        pixels = focal * self.sideways / depth
+        scales = np.r_[np.full(3, self.rotation), pixels, pixels, self.depth / depth, np.broadcast_to(self.activation, d)]
+        return 1 / scales**2
+
+
+def fit_motion(model: FaceModel, seen: Observation, state: State, noise: Noise, smooth: Smoothness, steps: int) -> State:
+    """Pose and expression of consecutive frames for a known person; frames with weight 0 are bridged."""
+    frames, d = len(seen.points), len(model.expression)
+    n = POSE + d
+    for _ in range(steps):
+        pixels, turned = predict(model, state, seen.centre)
+        residual = seen.points - pixels
+        precision = data_weights(residual, seen, noise)
+        h, g = np.empty((frames, n, n)), np.empty((frames, n))
+        for at in range(0, frames, BATCH):
+            part = slice(at, at + BATCH)
+            j = jacobian(model, turned[part], state.pose.part(part), state.focal, seen.centre, shared=False)
+            weighted = j * np.repeat(precision[part], 2, axis=1)[..., None]
+            h[part] = weighted.transpose(0, 2, 1) @ j
+            g[part] = (weighted.transpose(0, 2, 1) @ residual[part].reshape(len(j), -1, 1))[..., 0]
+        _expression_prior(h, g, state.expression, noise)
+        second = smooth.second(state.focal, float(np.exp(np.median(state.pose.place[:, 2]))), d)
+        state = _move(state, _solve_banded(h, g, state, second))
+    return state
+
+
+def _solve_banded(h: np.ndarray, g: np.ndarray, state: State, second: np.ndarray) -> np.ndarray:
+    """Step (T, n) of the frames' systems (T, n, n), (T, n) tied by second differences with precision `second` (n,)."""
+    frames, n = g.shape
+    g = g.copy()
+    band = np.zeros((2 * n + 1, frames * n)) if frames > 2 else np.zeros((n, frames * n))
+    change = _second_difference(state)  # (T - 2, n)
+    tied = np.zeros((frames, n))
+    for at, factor in enumerate((1.0, -2.0, 1.0)):
+        g[at : frames - 2 + at] -= factor * second * change
+        tied[at : frames - 2 + at] += factor**2 * second
+    h = h.copy()
+    h[:, range(n), range(n)] += tied
+    _bounds(h, g, state.expression)
+    h[:, range(n), range(n)] *= 1 + 1e-3
+    # Upper diagonals, as LAPACK stores them: band[k, column] is the entry `rows` above the diagonal.
+    bottom = len(band) - 1
+    for i in range(n):
+        for k in range(n - i):
+            band[bottom - k].reshape(frames, n)[:, i + k] = h[:, i, i + k]
+    if frames > 2:
+        near = np.zeros((frames - 1, n))
+        near[: frames - 2] += -2 * second
+        near[1 : frames - 1] += -2 * second
+        band[bottom - n].reshape(frames, n)[1:] = near
+        band[bottom - 2 * n].reshape(frames, n)[2:] = second
+    return solveh_banded(band, g.reshape(-1)).reshape(frames, n)
+
+
+def _second_difference(state: State) -> np.ndarray:
+    """(T - 2, n) second differences of pose (rotations as vectors) and expression."""
+    turn = rotation_vector(state.pose.rotation[1:] @ state.pose.rotation[:-1].transpose(0, 2, 1))
+    rest = np.diff(np.concatenate([state.pose.place, state.expression], 1), 2, axis=0)
+    return np.concatenate([np.diff(turn, axis=0), rest], 1)
+
+
+def _expression_prior(h: np.ndarray, g: np.ndarray, expression: np.ndarray, noise: Noise) -> None:
+    d = expression.shape[1]
+    precision = 1 / noise.activation**2
+    at = range(POSE, POSE + d)
+    h[:, at, at] += precision
+    g[:, POSE : POSE + d] -= precision * expression + noise.sparse
+
+
+def _bounds(h: np.ndarray, g: np.ndarray, expression: np.ndarray) -> None:
+    """Hold activations that stand at a bound and want beyond it (projected Newton; Bertsekas 1982)."""
+    wanted = g[:, POSE : POSE + expression.shape[1]]
+    held = ((expression <= 1e-6) & (wanted < 0)) | ((expression >= 1 - 1e-6) & (wanted > 0))
+    frame, action = np.nonzero(held)
+    h[frame, POSE + action, POSE + action] += 1e9
+
+
+def _move(state: State, step: np.ndarray) -> State:
+    """Take a step (T, n), no farther than half a radian and 0.4 of an activation, and back into the bounds."""
+    step = step.copy()
+    step[:, :3] = np.clip(step[:, :3], -0.3, 0.3)
+    step[:, 5] = np.clip(step[:, 5], -0.3, 0.3)
+    step[:, POSE:] = np.clip(step[:, POSE:], -0.4, 0.4)
+    return replace(state, pose=state.pose.moved(step[:, :POSE]), expression=np.clip(state.expression + step[:, POSE:], 0, 1))
