@@ -40,6 +40,9 @@ class EntryParams:
 
     entry: Entry
     faces: int
+    """Frames whose embedding is taken."""
+    root: str = "."
+    """The project's root."""
 
 
 def measure_entry(job: Job, out: Path) -> None:
@@ -53,7 +56,7 @@ def measure_entry(job: Job, out: Path) -> None:
     tally = Tally()
     tracked = track(frames)
     if entry.identity == entry.driver:
-        images = load_images(Layout(), entry.identity, frames.shape[1])
+        images = load_images(Layout(Path(params.root)), entry.identity, frames.shape[1])
         pictures(tally, entry, frames, images, job)
         mouths(tally, entry, tracked, real)
     likeness(tally, frames, tracked, real, params.faces)

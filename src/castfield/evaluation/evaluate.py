@@ -126,7 +126,7 @@ def measure(
         if entry.identity == entry.driver:
             inputs |= {f"{role}": path for role, path in footage(layout, entry.identity).items()}
             inputs |= {"alexnet": networks["alexnet"], "heads": lpips.heads_file()} if "alexnet" in networks else {}
-        return Job(f"{entry.task}-{entry.name}", inputs, EntryParams(entry, count))
+        return Job(f"{entry.task}-{entry.name}", inputs, EntryParams(entry, count, str(layout.root)))
 
     possible = [e for e in todo if not {f"{e.identity}-{sizes[e]}", f"{e.driver}-{sizes[e]}"} & set(broken)]
     map_clips("evaluate", measure_entry, [job(e) for e in possible], folder / "entries", config.work, _CODE)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import ClassVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from scipy.ndimage import correlate1d, spline_filter1d
 
 from castfield.evaluation.metric import Metric
 
@@ -39,46 +38,67 @@ class Psnr(Metric):
         self.add(psnr(prediction, target, mask))
 
 
-def shift(image: Tensor, offsets: Tensor) -> Tensor:
-    """Move a picture by fractions of a pixel: (3, H, W) and (N, 2) pixels (x, y) -> (N, 3, H, W), bicubic, edges repeated.
+class Shifter:
+    """A picture that can be moved by fractions of a pixel: cubic B-splines (Unser 1999), mirrored at the edges."""
 
-    The content moves by `offsets`; the zero offset gives the picture back.
-    """
-    _, height, width = image.shape
-    y, x = torch.meshgrid(torch.arange(height, dtype=image.dtype), torch.arange(width, dtype=image.dtype), indexing="ij")
-    source = torch.stack([x, y], -1)[None] - offsets[:, None, None].to(image.dtype)
-    size = torch.tensor([width, height], dtype=image.dtype)
-    grid = (2 * source + 1) / size - 1
-    return F.grid_sample(image.expand(len(offsets), -1, -1, -1), grid, mode="bicubic", padding_mode="border", align_corners=False)
+    def __init__(self, image: np.ndarray) -> None:
+        """image (H, W, C)."""
+        self.coefficients = image.astype(np.float64)
+        for axis in (0, 1):
+            self.coefficients = spline_filter1d(self.coefficients, 3, axis=axis, mode="mirror")
+
+    def __call__(self, x: float, y: float) -> np.ndarray:
+        """The picture (H, W, C) with its content moved by at most a pixel each way; (0, 0) gives it back."""
+        moved = self.coefficients
+        for axis, offset in ((0, y), (1, x)):
+            moved = correlate1d(moved, _bspline(np.arange(-3, 4) + offset), axis=axis, mode="mirror")
+        return moved
+
+
+def _bspline(x: np.ndarray) -> np.ndarray:
+    """The centred cubic B-spline."""
+    a = np.abs(x)
+    return np.where(a < 1, 2 / 3 - a**2 + a**3 / 2, np.where(a < 2, (2 - a) ** 3 / 6, 0.0))
 
 
 def best_shift(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray, reach: float = 1.0) -> tuple[np.ndarray, float]:
-    """The shift of at most `reach` pixels that brings `prediction` nearest to `target`: ((2,) x and y in pixels, mean squared error).
+    """The shift of at most `reach` (<= 1) pixels that brings `prediction` nearest to `target`.
 
-    A search on ever finer grids, down to 1/64 pixel. No shift is among the candidates, so the error never grows.
+    Returns the shift (2,), x and y in pixels, and the mean squared error after it. A search on ever finer grids, down to 1/64 pixel;
+    no shift is among the candidates, so the error never grows.
     """
-    image = torch.from_numpy(np.ascontiguousarray(prediction, np.float64).transpose(2, 0, 1))
-    inside = torch.from_numpy(mask)
-    truth = torch.from_numpy(np.ascontiguousarray(target, np.float64).transpose(2, 0, 1))[:, inside]
-    centre, least = torch.zeros(2, dtype=torch.float64), float(((image[:, inside] - truth) ** 2).mean())
-    step = reach / 4
-    ring = torch.arange(-4, 5, dtype=torch.float64)
-    while step >= 1 / 64:
-        offsets = centre + step * torch.cartesian_prod(ring, ring)
-        offsets = offsets[offsets.norm(dim=-1) <= reach + 1e-9]
-        errors = ((shift(image, offsets)[:, :, inside] - truth) ** 2).mean((1, 2))
-        at = int(errors.argmin())
-        if float(errors[at]) < least:
-            centre, least = offsets[at], float(errors[at])
-        step, ring = step / 4, torch.arange(-4, 5, dtype=torch.float64)
-    return centre.numpy(), least
+    box = _around(mask, 8)
+    move, inside = Shifter(prediction[box]), mask[box]
+    truth = target[box][inside].astype(np.float64)
+
+    def error(offset: np.ndarray) -> float:
+        return float(np.mean((move(*offset)[inside] - truth) ** 2))
+
+    best, least = np.zeros(2), error(np.zeros(2))
+    for step in (reach / 4, reach / 16, reach / 64):
+        centre = best
+        for offset in centre + step * np.array(list(itertools.product(range(-4, 5), repeat=2))):
+            if np.hypot(*offset) <= reach + 1e-9 and (found := error(offset)) < least:
+                best, least = offset, found
+    return best, least
+
+
+def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The mask's bounding box with a margin in pixels."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        raise ValueError("psnr: the mask is empty")
+    return (
+        slice(max(0, rows[0] - margin), rows[-1] + 1 + margin),
+        slice(max(0, columns[0] - margin), columns[-1] + 1 + margin),
+    )
 
 
 class AlignedPsnr(Metric):
     """Mean of the frames' PSNR after the best shift of each."""
 
     recipe: ClassVar[str] = (
-        "PSNR after the best bicubic 2-D shift of the render by at most 1 px per frame (search to 1/64 px): "
+        "PSNR after the best 2-D shift (cubic splines) of the render by at most 1 px per frame (search to 1/64 px): "
         "what is gained is pose error, what remains is appearance; {size} px frames"
     )
 
