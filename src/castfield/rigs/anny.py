@@ -77,7 +77,8 @@ class Assets:
 
 def read_target(path: Path) -> Sparse:
     """Parse one MakeHuman target file (plain or gzipped text: vertex, dx, dy, dz)."""
-    text = gzip.open(path, "rt").read() if path.suffix == ".gz" else path.read_text()
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
     if "#" in text:
         text = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     table = np.array(text.split(), dtype=np.float64).reshape(-1, 4)

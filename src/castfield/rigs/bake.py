@@ -61,8 +61,7 @@ def bake(config: RigConfig) -> tuple[Rig, dict[str, np.ndarray]]:
     head = int((mesh.head_share[keep] >= 0.5).sum())
     in_head = (faces < head).all(1)
     order = np.argsort(~in_head, kind="stable")
-    eyes = np.stack([neutral[np.unique(assets.groups[f"helper-{side}-eye"])].mean(0) for side in "lr"])
-    radius = float(np.linalg.norm(neutral[np.unique(assets.groups["helper-l-eye"])] - eyes[0], axis=-1).mean())
+    eyes = [_sphere(neutral[np.unique(assets.groups[f"helper-{side}-eye"])]) for side in "lr"]
     rig = Rig(
         neutral=_float(neutral[keep]),
         identity_basis=_float(basis),
@@ -76,8 +75,8 @@ def bake(config: RigConfig) -> tuple[Rig, dict[str, np.ndarray]]:
         head_faces=int(in_head.sum()),
         head_weight=_float(mesh.follow[keep]),
         neck_pivot=_float(mesh.neck_pivot - mesh.origin),
-        eye_centres=_float(eyes),
-        eye_radius=radius,
+        eye_centres=_float(np.stack([centre for centre, _ in eyes])),
+        eye_radius=eyes[0][1],
         landmark_face=torch.zeros(LANDMARKS, dtype=torch.int64),
         landmark_barycentric=torch.full((LANDMARKS, 3), 1 / 3),
         landmark_spread_mm=torch.zeros(LANDMARKS),
@@ -89,6 +88,12 @@ def bake(config: RigConfig) -> tuple[Rig, dict[str, np.ndarray]]:
         "traits": population.traits(samples, neutral[keep], outer.astype(float), basis, people.phenotypes),
     }
     return correspondence.attach(rig, config.landmark_spread_mm), mesh.body(neutral) | known
+
+
+def _sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Centre and radius of the sphere nearest to points (N, 3), by least squares."""
+    solution = np.linalg.lstsq(np.c_[2 * points, np.ones(len(points))], (points**2).sum(1), rcond=None)[0]
+    return solution[:3], float(np.sqrt(solution[3] + solution[:3] @ solution[:3]))
 
 
 def _float(array: np.ndarray) -> torch.Tensor:

@@ -5,9 +5,9 @@ Baked models differ only in their arrays, so one class serves Anny, BFM, FLAME a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -88,15 +88,17 @@ class Rig:
     landmark_barycentric: Tensor
     """(478, 3) where on that face."""
     landmark_spread_mm: Tensor
-    """(478,) median distance between this point and what the tracker sees, over rendered views, in millimetres."""
+    """(478,) mean distance between this point and what the tracker sees, over rendered views, in millimetres."""
     landmark_valid: Tensor
     """(478,) bool: spread within `rig.landmark_spread_mm`."""
 
+    _landmark_bases: tuple[Tensor, Tensor, Tensor] = field(init=False, repr=False, compare=False)
+
     def __post_init__(self) -> None:
-        index = self.faces[self.landmark_face]
-        weights = self.landmark_barycentric[:, :, None]
-        for name in ("neutral", "identity_basis", "expression_basis"):  # a basis of the landmarks alone: fits are fast
-            object.__setattr__(self, f"_{name}_landmarks", (getattr(self, name)[..., index, :] * weights).sum(-2))
+        index, weights = self.faces[self.landmark_face], self.landmark_barycentric[:, :, None]
+        bases = (self.neutral, self.identity_basis, self.expression_basis)
+        # A basis of the landmarks alone makes fits fast.
+        object.__setattr__(self, "_landmark_bases", tuple((basis[..., index, :] * weights).sum(-2) for basis in bases))
 
     @property
     def d(self) -> int:
@@ -113,8 +115,8 @@ class Rig:
 
     def landmarks(self, identity: Tensor, expression: Tensor) -> Tensor:
         """Identity (..., I) and expression (..., d), broadcast against each other -> (..., 478, 3) metres."""
-        arrays = (getattr(self, f"_{name}_landmarks") for name in ("neutral", "identity_basis", "expression_basis"))
-        return _linear(*arrays, identity, expression)
+        neutral, identity_basis, expression_basis = self._landmark_bases
+        return _linear(neutral, identity_basis, expression_basis, identity, expression)
 
     def part(self, name: str) -> Tensor:
         """(V,) bool: vertices of a part."""
@@ -122,20 +124,20 @@ class Rig:
 
     def to(self, device: torch.device | str) -> Rig:
         """The rig on another device."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v.to(device) for k, v in moved.items() if isinstance(v, Tensor)})
+        moved: dict[str, Any] = {name: value.to(device) for name in _stored() if isinstance(value := getattr(self, name), Tensor)}
+        return replace(self, **moved)
 
     def save(self, path: Path) -> None:
         """Write the rig, bases in half precision (a hundredth of a millimetre), the same bytes for the same rig."""
         arrays = {}
-        for f in fields(self):
-            value = getattr(self, f.name)
+        for name in _stored():
+            value = getattr(self, name)
             array = value.numpy() if isinstance(value, Tensor) else np.array(value)
-            if f.name in ("identity_basis", "expression_basis"):
+            if name in ("identity_basis", "expression_basis"):
                 array = array.astype(np.float16)
             elif array.dtype == np.int64:
                 array = array.astype(np.int32)
-            arrays[f.name] = array
+            arrays[name] = array
         write_npz(path, **arrays)
 
     @classmethod
@@ -143,21 +145,26 @@ class Rig:
         """Read what `save` wrote. Raises CastfieldError if the file is missing or of another make."""
         if not path.exists():
             raise CastfieldError("there is no rig", where=path, cure="dvc repro rig")
-        values: dict[str, object] = {}
+        values: dict[str, Any] = {}
         with np.load(path) as stored:
-            missing = {f.name for f in fields(cls)} - set(stored.files)
+            missing = set(_stored()) - set(stored.files)
             if missing:
                 raise CastfieldError("the rig file is of another version", expected=sorted(missing), where=path, cure="dvc repro -f rig")
-            for f in fields(cls):
-                array = stored[f.name]
+            for name in _stored():
+                array = stored[name]
                 if array.dtype.kind == "U":
-                    values[f.name] = tuple(map(str, array))
+                    values[name] = tuple(map(str, array))
                 elif array.ndim == 0:
-                    values[f.name] = array.item()
+                    values[name] = array.item()
                 else:
                     kind = {"f": np.float32, "i": np.int64, "b": np.bool_}[array.dtype.kind]
-                    values[f.name] = torch.from_numpy(array.astype(kind))
-        return cls(**values)  # type: ignore[arg-type]
+                    values[name] = torch.from_numpy(array.astype(kind))
+        return cls(**values)
+
+
+def _stored() -> list[str]:
+    """Names of the rig's fields that are given, not derived."""
+    return [f.name for f in fields(Rig) if f.init]
 
 
 def _linear(neutral: Tensor, identity_basis: Tensor, expression_basis: Tensor, identity: Tensor, expression: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 No table is made by hand. Heads of several people with several expressions are rendered from many sides and tracked;
 for each landmark that point of the surface is taken whose projections, over all pictures, come nearest to what the
 tracker saw. Because pictures with an open mouth, a smile and closed eyes take part, points of the upper lip cannot end
-on the lower one. The median distance that remains is the landmark's spread.
+on the lower one. The mean distance that remains is the landmark's spread.
 """
 
 from __future__ import annotations
@@ -21,16 +21,20 @@ from castfield.geometry import FRONTAL
 from castfield.rigs.base import LANDMARKS, Rig
 from castfield.rigs.raycast import RayCaster
 
-SIZE = 384
-FOCAL = 1200.0
+SIZE = 448
+FOCAL = 1400.0
 DISTANCE = 1.1
 IRIS = slice(468, 478)
 IRIS_RADIUS = 0.0062
+BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276))
+"""Outlines of the person's right and left brow among the tracker's landmarks."""
+FIRST_PASS = 7
 KNEE_MM = 2.0
 """Distances are counted squared below this and linearly above, so that a picture tracked badly has little say."""
 
 COLOURS = {"lips": (165, 90, 85), "mouth": (90, 35, 35), "teeth": (235, 230, 220), "tongue": (175, 85, 85), "eyes": (240, 240, 240)}
 SKIN = (205, 160, 138)
+BROW = (95, 70, 55)
 
 EXPRESSIONS: tuple[dict[str, float], ...] = (
     {"jawOpen": 0.15},
@@ -59,25 +63,63 @@ class View:
 
 
 def attach(rig: Rig, tolerance_mm: float) -> Rig:
-    """The rig with its landmark correspondence; landmarks whose spread exceeds the tolerance are not valid."""
-    pictures = views(rig)
-    seen, kept = [], []
+    """The rig with its landmark correspondence; landmarks whose spread exceeds the tolerance are not valid.
+
+    In a first, short pass the face is bare; it tells where the brows belong. With brows painted there, all is repeated.
+    """
+    everything = views(rig)
+    with Tracker() as tracker, tqdm(total=len(everything) + FIRST_PASS, desc="rig: landmarks", unit="view") as bar:
+        bare = _locate(rig, everything[:FIRST_PASS], tracker, bar)
+        return _locate(paint_brows(bare), everything, tracker, bar, tolerance_mm)
+
+
+def _locate(rig: Rig, pictures: list[View], tracker: Tracker, bar: tqdm, tolerance_mm: float = np.inf) -> Rig:
+    """Render, track, and choose the points."""
     camera = Camera(rig)
-    with _tracker() as track:
-        for view in tqdm(pictures, desc="rig: landmarks from rendered heads", unit="view"):
-            points = track(camera.render(view))
-            if points is not None:
-                seen.append(points)
-                kept.append(view)
+    seen, kept = [], []
+    for view in pictures:
+        points = tracker(camera.render(view))
+        bar.update()
+        if points is not None:
+            seen.append(points)
+            kept.append(view)
     if len(kept) < 0.8 * len(pictures):
         raise CastfieldError("the tracker does not find the rendered heads", expected=f"{len(pictures)} views", found=len(kept))
     return locate(rig, kept, np.stack(seen), tolerance_mm)
 
 
+def paint_brows(rig: Rig) -> Rig:
+    """The rig with the part `brows`: skin inside the tracker's outlines of the brows, seen from the front."""
+    brows = brow_map(rig)[tuple(_brow_cell(rig.neutral[rig.faces].mean(1).numpy()).T)]
+    parts = rig.face_parts.clone()
+    parts[torch.from_numpy(brows) & (parts == rig.part_names.index("skin"))] = rig.part_names.index("brows")
+    vertex = rig.parts.clone()
+    vertex[rig.faces[parts == rig.part_names.index("brows")]] = rig.part_names.index("brows")
+    return replace(rig, face_parts=parts, parts=vertex)
+
+
+BROW_CELL = 0.0005
+
+
+def brow_map(rig: Rig) -> np.ndarray:
+    """(480, 480) bool: where on the frontal plane of the neutral head the brows are; cells of half a millimetre."""
+    cv2: Any = importlib.import_module("cv2")
+    points = _brow_cell(rig.landmarks(torch.zeros(rig.identity_dim), torch.zeros(rig.d)).numpy())
+    out = np.zeros((480, 480), dtype=np.uint8)
+    for outline in BROWS:
+        cv2.fillPoly(out, [np.ascontiguousarray(points[list(outline), ::-1].astype(np.int32))], 1)
+    return out > 0
+
+
+def _brow_cell(points: np.ndarray) -> np.ndarray:
+    """Row and column (N, 2) of points (N, 3) in `brow_map`."""
+    return np.clip(points[..., 1::-1] / BROW_CELL + 240, 0, 479).astype(np.int64)
+
+
 def views(rig: Rig) -> list[View]:
     """Neutral heads from 21 sides, three further people from nine, and every expression from five."""
     rng = np.random.default_rng(0)
-    grid = [(yaw, pitch) for pitch in (-0.25, 0.0, 0.25) for yaw in (-0.5, -0.33, -0.17, 0.0, 0.17, 0.33, 0.5)]
+    grid = [(yaw, pitch) for pitch in (0.0, -0.25, 0.25) for yaw in (-0.5, -0.33, -0.17, 0.0, 0.17, 0.33, 0.5)]
     nine = [(yaw, pitch) for pitch in (-0.2, 0.0, 0.2) for yaw in (-0.3, 0.0, 0.3)]
     five = [(0.0, 0.0), (-0.3, 0.0), (0.3, 0.0), (0.0, -0.2), (0.0, 0.2)]
     rest = np.zeros(rig.d)
@@ -108,14 +150,18 @@ class Camera:
         self.caster = RayCaster(self.faces)
         palette = np.array([COLOURS.get(name, SKIN) for name in rig.part_names], dtype=np.float32)
         self.colour = palette[rig.face_parts[shown].numpy()]
-        self.is_eye = rig.face_parts[shown].numpy() == rig.part_names.index("eyes")
+        part = rig.face_parts[shown].numpy()
+        self.is_eye = part == rig.part_names.index("eyes")
+        self.is_skin = np.isin(part, [rig.part_names.index(name) for name in ("skin", "brows", "scalp")])
+        painted = bool((rig.face_parts == rig.part_names.index("brows")).any())
+        self.brows = brow_map(rig) if painted else np.zeros((480, 480), dtype=bool)
 
     def vertices(self, view: View) -> np.ndarray:
         """(V, 3) of the person with the expression."""
         with torch.no_grad():
-            return self.rig.vertices(*(torch.from_numpy(a).float() for a in (view.identity, view.expression))).numpy()
+            return self.rig.vertices(torch.from_numpy(view.identity).float(), torch.from_numpy(view.expression).float()).numpy()
 
-    def render(self, view: View, oversampling: int = 2) -> np.ndarray:
+    def render(self, view: View, oversampling: int = 1) -> np.ndarray:
         """(SIZE, SIZE, 3) uint8."""
         vertices = self.vertices(view)
         side = SIZE * oversampling
@@ -125,6 +171,7 @@ class Camera:
         centres = self.rig.eye_centres.numpy()[(rest[..., 0] < 0).astype(int)]
         off_axis = np.linalg.norm((rest - centres)[..., :2], axis=-1)
         iris = self.is_eye[hits.face] & (off_axis < IRIS_RADIUS) & (rest[..., 2] > centres[..., 2])
+        picture[self.brows[tuple(_brow_cell(rest).transpose(2, 0, 1))] & self.is_skin[hits.face]] = BROW
         picture[iris] = np.where(off_axis[iris, None] < IRIS_RADIUS * 0.45, 15, (75, 55, 40))
         normals = hits.interpolate(self.faces, vertex_normals(vertices, self.faces)) @ view.rotation.T
         light = 0.45 + 0.55 * np.abs(normals @ np.array([0.2, -0.35, -0.915]))
@@ -153,18 +200,20 @@ def locate(rig: Rig, pictures: list[View], seen: np.ndarray, tolerance_mm: float
     face = np.zeros(LANDMARKS, dtype=np.int64)
     barycentric = np.zeros((LANDMARKS, 3))
     spread = np.zeros(LANDMARKS)
-    coarse, fine = _lattice(2), _lattice(6)
+    lattice = _lattice(8)
     for allowed, points in ((skin, range(IRIS.start)), (eyes, range(IRIS.start, IRIS.stop))):
         index = np.flatnonzero(allowed)
-        first = _project(shapes, pictures, faces[index], coarse)
+        corners = np.unique(faces[index])
+        projected = _project(shapes[:, corners], pictures)
         for landmark in points:
             goal = seen[:, landmark]
-            costs, _ = _cost(first, goal)
-            near = index[np.unique(np.argsort(costs)[:24] // len(coarse))]  # a few faces, then finely within them
-            costs, medians = _cost(_project(shapes, pictures, faces[near], fine), goal)
-            best = int(costs.argmin())
-            face[landmark], barycentric[landmark] = near[best // len(fine)], fine[best % len(fine)]
-            spread[landmark] = medians[best]
+            nearest = corners[np.argsort(_cost(projected, goal))[:8]]  # coarsely, then finely in the faces around
+            near = index[np.isin(faces[index], nearest).any(1)]
+            inside = np.einsum("bk,sfkc->sfbc", lattice, shapes[:, faces[near]])
+            candidates = _project(inside.reshape(len(pictures), -1, 3), pictures)
+            best = int(_cost(candidates, goal).argmin())
+            face[landmark], barycentric[landmark] = near[best // len(lattice)], lattice[best % len(lattice)]
+            spread[landmark] = _distance(candidates[:, [best]], goal).mean()
     return replace(
         rig,
         landmark_face=torch.from_numpy(face),
@@ -177,38 +226,43 @@ def locate(rig: Rig, pictures: list[View], seen: np.ndarray, tolerance_mm: float
 def _lattice(steps: int) -> np.ndarray:
     """Barycentric coordinates (B, 3) of a regular lattice on a triangle, corners included."""
     grid = [(i, j, steps - i - j) for i in range(steps + 1) for j in range(steps + 1 - i)]
-    return np.array(grid) / steps
+    return np.array(grid, dtype=np.float32) / steps
 
 
-def _project(shapes: np.ndarray, pictures: list[View], faces: np.ndarray, lattice: np.ndarray) -> np.ndarray:
-    """Candidates (F x B) in every picture: (S, F x B, 3) pixels and millimetres a pixel."""
-    out = np.empty((len(shapes), len(faces) * len(lattice), 3), dtype=np.float32)
-    for row, shape, view in zip(out, shapes, pictures, strict=True):
-        points = np.einsum("bk,fkc->fbc", lattice, shape[faces]).reshape(-1, 3) @ view.rotation.T + view.translation
-        row[:, :2] = FOCAL * points[:, :2] / points[:, 2:] + SIZE / 2
-        row[:, 2] = 1000 * points[:, 2] / FOCAL
+def _project(points: np.ndarray, pictures: list[View]) -> np.ndarray:
+    """Points (S, N, 3) of each picture: (S, N, 3) pixels and millimetres a pixel."""
+    out = np.empty(points.shape, dtype=np.float32)
+    for row, shape, view in zip(out, points, pictures, strict=True):
+        camera = shape @ view.rotation.T + view.translation
+        row[:, :2] = FOCAL * camera[:, :2] / camera[:, 2:] + SIZE / 2
+        row[:, 2] = 1000 * camera[:, 2] / FOCAL
     return out
 
 
-def _cost(candidates: np.ndarray, goal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Robust mean and median distance (millimetres) of candidates (S, C, 3) from goal (S, 2)."""
-    distance = np.hypot(*(candidates[..., i] - goal[:, None, i] for i in (0, 1))) * candidates[..., 2]
-    return np.sqrt(distance**2 + KNEE_MM**2).mean(0), np.median(distance, axis=0)
+def _distance(candidates: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """Millimetres (S, N) between candidates (S, N, 3) and what the tracker saw (S, 2)."""
+    x, y = (candidates[..., i] - goal[:, None, i] for i in (0, 1))
+    return np.sqrt(x * x + y * y) * candidates[..., 2]
 
 
-class _tracker:
+def _cost(candidates: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """Robust mean distance (N,) over the pictures."""
+    return np.sqrt(_distance(candidates, goal) ** 2 + KNEE_MM**2).mean(0)
+
+
+class Tracker:
     """MediaPipe's face mesh as a function from a picture to points (478, 2) in pixels, or None without a face."""
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Tracker:
         solutions: Any = importlib.import_module("mediapipe.python.solutions.face_mesh")
-        self.mesh = solutions.FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1)
-        return self._track
+        self._mesh = solutions.FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1)
+        return self
 
     def __exit__(self, *_: object) -> None:
-        self.mesh.close()
+        self._mesh.close()
 
-    def _track(self, picture: np.ndarray) -> np.ndarray | None:
-        found = self.mesh.process(picture).multi_face_landmarks
+    def __call__(self, picture: np.ndarray) -> np.ndarray | None:
+        found = self._mesh.process(picture).multi_face_landmarks
         if not found:
             return None
-        return np.array([(p.x * SIZE, p.y * SIZE) for p in found[0].landmark])
+        return np.array([(p.x * SIZE, p.y * SIZE) for p in found[0].landmark], dtype=np.float32)
