@@ -23,6 +23,8 @@ from castfield.tracking.detection import Face, FaceDetector, people
 
 SAMPLE_HZ = 5.0
 MOST_SAMPLES = 400
+SURE = 0.75  # score that at least one of a person's faces has; cats reach 0.55
+OFTEN = 0.2  # share of the sampled frames that makes a person part of the film
 LEAST_MARGIN = 0.25  # of the face box's side: hair and chin still fit; taken where the picture has no more room
 
 
@@ -91,17 +93,18 @@ def find_square(
     """
     rate = min(SAMPLE_HZ, MOST_SAMPLES / max(seconds, 1.0))
     found: list[list[Face]] = []
+    persons: list[list[tuple[int, Face]]] = []
     with FaceDetector() as detector:
         # The whole picture first; then closer, for people far away, where texture resembles faces more often.
-        for longest, tile, sure in ((640, 0, 0.5), (1920, 640, 0.75)):
+        for longest, tile, least in ((640, 0, 0.5), (1920, 480, SURE)):
             found = []
             for picture in samples(film, rate, longest):
                 scale = film.width / picture.shape[1]
                 faces = (Face(f.x * scale, f.y * scale, f.side * scale, f.score) for f in detector.find(picture, tile))
-                found.append([face for face in faces if face.score >= sure and _inside(face, region)])
-            if sum(map(bool, found)) >= 0.2 * len(found):
+                found.append([face for face in faces if face.score >= least and _inside(face, region)])
+            persons = [person for person in people(found) if max(face.score for _, face in person) >= SURE]
+            if persons and len(persons[0]) >= OFTEN * len(found):
                 break
-    persons = people(found)
     if not persons:
         raise ClipError(
             "no face was found", expected="one person who faces the camera", found=f"no face in {len(found)} sampled frames",
@@ -109,7 +112,7 @@ def find_square(
             cure="give `start`, `end` or `crop` in the manifest, or take the clip out",
         )  # fmt: skip
     seen = np.array([[f.x, f.y, f.side] for _, f in persons[0]])
-    others = [person for person in persons[1:] if len(person) >= 0.2 * len(found)]
+    others = [person for person in persons[1:] if len(person) >= OFTEN * len(found)]
     if others:
         x, y = (float(v) for v in seen[:, :2].mean(0))
         warnings.append(
