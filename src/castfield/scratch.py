@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass
@@ -63,8 +64,11 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
     """Write arrays as an uncompressed .npz, atomically. The same arrays give the same bytes."""
-    with atomic(path) as part:
-        np.savez(part, **arrays)
+    # As np.savez, which however leaves an archive behind that complains when a full disk stops it.
+    with atomic(path) as part, zipfile.ZipFile(part, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def sha256(path: Path) -> str:

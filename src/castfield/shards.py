@@ -142,8 +142,11 @@ def _alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass
-    return True
+        return True
+    try:  # a process that ended but whose parent has not taken note still has its number
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return True
 
 
 def failed_clips(folder: Path) -> dict[str, str]:
