@@ -19,3 +19,25 @@ def media() -> Path:
     if not folder or not (Path(folder) / "grid").is_dir():
         pytest.skip("needs the real footage: set CASTFIELD_MEDIA to a folder that holds grid/ and hd/")
     return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def rig_folder() -> Path:
+    """`rig.npz` and `body.npz` as the stage bakes them; kept in the scratch folder until the room of the rigs changes."""
+    import castfield.rigs
+    from castfield.config import RigConfig
+    from castfield.scratch import fingerprint, scratch
+
+    sources = sorted(Path(castfield.rigs.__file__).parent.glob("*.py"))
+    folder = scratch("tests", f"rig-{fingerprint(*sources)}", "rig.npz").parent
+    if not (folder / "body.npz").exists():  # the last file that is written
+        castfield.rigs.bake(RigConfig(), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rig(rig_folder: Path):
+    """The baked rig."""
+    from castfield.rigs import load_rig
+
+    return load_rig(rig_folder)
