@@ -61,12 +61,11 @@ def embeddings(net: SyncNet, crops: np.ndarray, sound: np.ndarray) -> tuple[Tens
     count = min(len(crops), len(sound) // 640) - WINDOW
     if count < 1:
         raise ValueError("syncnet: too short")
-    pictures = torch.from_numpy(np.ascontiguousarray(crops.transpose(3, 0, 1, 2)))
     cepstra = torch.from_numpy(mfcc(sound).T.astype(np.float32))
     mouths, sounds = [], []
     for start in range(0, count, BATCH):
         at = range(start, min(start + BATCH, count))
-        mouths.append(net.mouth(torch.stack([pictures[:, t : t + WINDOW] for t in at]).float()))
+        mouths.append(net.mouth(torch.from_numpy(np.stack([crops[t : t + WINDOW].transpose(3, 0, 1, 2) for t in at])).float()))
         sounds.append(net.sound(torch.stack([cepstra[None, :, 4 * t : 4 * t + 20] for t in at])))
     return torch.cat(mouths), torch.cat(sounds)
 

@@ -40,7 +40,7 @@ def track(frames: np.ndarray) -> Tracked:
 
     size = frames.shape[1]
     scale = max(1.0, ENLARGED / size)
-    large = [cv2.resize(f, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC) if scale > 1 else f for f in frames]
+    large = (cv2.resize(f, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC) if scale > 1 else f for f in frames)
     faces = list(mediapipe(large))
     path = follow(faces, round(size * scale))
     nothing = np.full((478, 3), np.nan, np.float32)
