@@ -21,7 +21,7 @@ from tqdm import tqdm
 from castfield.errors import DownloadError
 from castfield.scratch import atomic, scratch, sha256, write_json
 
-BLOCK = 1 << 18
+BLOCK = 1 << 16  # bytes; what a broken line loses at most
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -49,7 +49,7 @@ def fetch(url: str, target: Path, *, digest: str | None = None, retries: int = 3
         _complete(url, part, stream, retries, timeout, pause)
         found = sha256(part)
         if digest and not found.startswith(digest.lower()) and resumed:
-            stream.truncate(0)  # what lay there may have been of another version of the file
+            _start_again(stream)  # what lay there may have been of another version of the file
             _complete(url, part, stream, retries, timeout, pause)
             found = sha256(part)
         right = not digest or found.startswith(digest.lower())
@@ -81,6 +81,11 @@ def _place(part: Path, target: Path) -> None:
             shutil.copyfile(part, copy)
 
 
+def _start_again(stream: Any) -> None:
+    stream.seek(0)
+    stream.truncate(0)
+
+
 def _about(part: Path) -> Path:
     return part.with_suffix(".json")
 
@@ -93,14 +98,14 @@ def _complete(url: str, part: Path, stream: Any, retries: int, timeout: float, p
         try:
             return _attempt(url, part, stream, timeout)
         except _Interrupted as reason:
-            failed = 1 if stream.tell() > before else failed + 1
+            failed = 0 if stream.tell() > before else failed + 1
             if failed >= max(1, retries):
                 raise DownloadError(
                     "an address is dead", expected="the file", found=f"{reason} ({failed} attempts)", where=url,
                     cure="check the address and the connection, or put the file into the folder CASTFIELD_MEDIA; "
                     "what has arrived is kept and resumed",
                 ) from None  # fmt: skip
-            time.sleep(min(60.0, reason.wait if reason.wait is not None else pause * 2 ** (failed - 1)))
+            time.sleep(min(60.0, reason.wait if reason.wait is not None else pause * 2 ** max(0, failed - 1)))
 
 
 def _attempt(url: str, part: Path, stream: Any, timeout: float) -> None:
@@ -120,15 +125,13 @@ def _attempt(url: str, part: Path, stream: Any, timeout: float) -> None:
                 total = answer.headers.get("Content-Range", "").rpartition("/")[2]
                 if total.isdigit() and int(total) == have:
                     return
-                stream.truncate(0)
-                stream.seek(0)
+                _start_again(stream)
                 raise _Interrupted("the server's file is shorter than what was fetched; starting again", 0.0)
             _check(answer, url)
             if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 raise _Interrupted(f"the server answers with another part: {answer.headers.get('Content-Range')}")
             if answer.status_code != 206:
-                stream.truncate(0)
-                stream.seek(0)
+                _start_again(stream)
                 have = 0
             etag = answer.headers.get("ETag", "")
             write_json(_about(part), {"url": url, "etag": "" if etag.startswith("W/") else etag})
