@@ -211,6 +211,18 @@ def test_a_render_of_another_length_is_left_out_by_name(project, tmp_path, monke
     assert metrics["reconstruction"]["psnr"] == 100
 
 
+def test_a_render_without_a_face_is_counted_and_not_dropped(project, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate.weights, "find", no_weights)
+    layout = short(project, tmp_path / "project", ["bbaf2n"])
+    video.encode_lossless(layout.renders / "reconstruction/bbaf2n.mkv", np.full((FRAMES, SIZE, SIZE, 3), 90, np.uint8))
+    evaluate.run(CONFIG, layout)
+    found = results(layout)[0]["reconstruction"]
+    assert found["acd_frames_without_face"] == found["acd_frames"] == 2
+    assert found["frames_without_landmarks"] == FRAMES
+    assert not {"acd", "mouth_corr", "blink_corr", "lmd", "pose_err"} & set(found)
+    assert found["psnr"] < 20
+
+
 def short(project, root, clips):
     """A project with the reconstructions of these clips only."""
     shutil.copytree(project.root, root, copy_function=os.link, ignore=shutil.ignore_patterns("metrics", "transfer"))
