@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-SKIN, EYE, TEETH, TONGUE, LASH, HAIR, CLOTH = range(7)
+SKIN, EYE, TEETH, TONGUE, LASH, HAIR, CLOTH, MOUTH = range(8)
 """Materials, as in `kernels`."""
 
 SHADOW_SIZE = 512
@@ -19,13 +19,13 @@ class Lights:
     """Directions towards the lights in camera space (x right, y down, z forward) and their colours, linear."""
 
     key: tuple[float, float, float] = (-0.55, -0.55, -0.75)
-    key_colour: tuple[float, float, float] = (2.45, 2.25, 2.0)
+    key_colour: tuple[float, float, float] = (1.75, 1.60, 1.42)
     fill: tuple[float, float, float] = (0.85, -0.15, -0.65)
-    fill_colour: tuple[float, float, float] = (0.42, 0.50, 0.62)
+    fill_colour: tuple[float, float, float] = (0.26, 0.31, 0.38)
     rim: tuple[float, float, float] = (0.6, -0.5, 0.65)
-    rim_colour: tuple[float, float, float] = (1.1, 1.05, 1.0)
-    sky: tuple[float, float, float] = (0.62, 0.64, 0.68)
-    ground: tuple[float, float, float] = (0.30, 0.25, 0.22)
+    rim_colour: tuple[float, float, float] = (0.9, 0.86, 0.82)
+    sky: tuple[float, float, float] = (0.40, 0.42, 0.45)
+    ground: tuple[float, float, float] = (0.20, 0.165, 0.145)
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,10 @@ class Surface:
     skin, eyes and clothes; (across, along, random number) for hair."""
     occlusion: np.ndarray
     """(V,) float32 openness in [0, 1]."""
+    cap: np.ndarray
+    """(V,) float32 how far the skin lies under hair, in [0, 1]."""
+    torso: np.ndarray
+    """(V,) float32 1 where a vertex belongs to the torso, 0 where to the head (hair and neck included)."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,10 @@ class Colours:
     iris: tuple[float, float, float]
     iris_edge: tuple[float, float, float]
     hair: tuple[float, float, float]
+    beard: tuple[float, float, float]
+    cap: tuple[float, float, float]
+    """Scalp under hair."""
+    cap_strength: float
     cloth: tuple[float, float, float]
     cloth_second: tuple[float, float, float]
     pattern: int
@@ -86,6 +94,8 @@ class Camera:
         self._materials = array(surface.materials.astype(np.int32), wp.int32)
         self._template = array(surface.template.astype(np.float32), wp.vec3)
         self._occlusion = array(surface.occlusion.astype(np.float32), wp.float32)
+        self._cap = array(surface.cap.astype(np.float32), wp.float32)
+        self._torso_share = array(surface.torso.astype(np.float32), wp.float32)
         self._paint = array(colours.paint.astype(np.float32), wp.vec4)
         self._relief = array(colours.relief.astype(np.float32), wp.vec4)
         self._backdrop = array(backdrop.astype(np.float32).reshape(-1, 3), wp.vec3)
@@ -106,9 +116,9 @@ class Camera:
             setattr(look, name, self._wp.vec3(*(direction / np.linalg.norm(direction)).tolist()))
         for name in ("key_colour", "fill_colour", "rim_colour", "sky", "ground"):
             setattr(look, name, self._wp.vec3(*getattr(colours.lights, name)))
-        for name in ("iris", "iris_edge", "hair", "cloth", "cloth_second", "scatter"):
+        for name in ("iris", "iris_edge", "hair", "beard", "cap", "cloth", "cloth_second", "scatter"):
             setattr(look, name, self._wp.vec3(*getattr(colours, name)))
-        look.pattern, look.oil = colours.pattern, colours.oil
+        look.pattern, look.oil, look.cap_strength = colours.pattern, colours.oil, colours.cap_strength
         look.left_eye, look.right_eye = (self._wp.vec3(*eye.tolist()) for eye in colours.eyes)
         look.paint_centre = self._wp.vec2(*colours.paint_centre)
         return look
@@ -134,7 +144,8 @@ class Camera:
         inputs = [
             self._depth, wide, focal, wp.vec2(middle, middle), self._faces, self._materials,
             self._array(points.astype(np.float32), wp.vec3), self._array(normals.astype(np.float32), wp.vec3),
-            self._array(tangents.astype(np.float32), wp.vec3), self._template, self._occlusion, self._paint, self._relief,
+            self._array(tangents.astype(np.float32), wp.vec3), self._template, self._occlusion, self._cap,
+            self._torso_share, self._paint, self._relief,
             wp.mat33(*axes.ravel().tolist()), wp.vec3(*origin.tolist()), SHADOW_SPAN, SHADOW_SIZE, self._shadow, self._look,
         ]  # fmt: skip
         wp.launch(k.shade, dim=wide * wide, inputs=inputs, outputs=[self._colour, self._kind], device="cpu")
@@ -160,8 +171,7 @@ class Camera:
         away = -np.array(list(self._look.key))
         right = np.cross([0.0, 1.0, 0.0], away)
         right /= np.linalg.norm(right)
-        # The middle of the head moves with it; snapping it to shadow texels keeps the edges still.
-        origin = points[self.surface.materials_head].mean(0) if hasattr(self.surface, "materials_head") else np.median(points, 0)
+        origin = np.median(points, 0)
         return np.stack([right, np.cross(away, right), away]), origin
 
 
@@ -173,21 +183,24 @@ def smooth_normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-12)
 
 
-def openness(points: np.ndarray, normals: np.ndarray, faces: np.ndarray, reach: float = 0.09, directions: int = 48) -> np.ndarray:
-    """Ambient occlusion (V,) in [0, 1] of a mesh at rest: 1 = open sky. Rays longer than `reach` metres are free."""
+def openness(points: np.ndarray, faces: np.ndarray, ask: np.ndarray, normals: np.ndarray, reach: float = 0.09) -> np.ndarray:
+    """Ambient occlusion (N,) in [0, 1] at the vertices `ask` (N,) of a mesh, with normals (N, 3): 1 = open sky.
+
+    48 directions over the sphere; whatever lies beyond `reach` metres does not count.
+    """
     import warp as wp
 
     from castfield.cast import kernels
 
-    at = np.arange(directions) + 0.5
-    height, turn = 1 - 2 * at / directions, np.pi * (1 + 5**0.5) * at
+    at = np.arange(48) + 0.5
+    height, turn = 1 - 2 * at / 48, np.pi * (1 + 5**0.5) * at
     sphere = np.stack([np.sqrt(1 - height**2) * np.cos(turn), height, np.sqrt(1 - height**2) * np.sin(turn)], -1)
-    mesh = wp.Mesh(
-        points=wp.array(np.ascontiguousarray(points, np.float32), dtype=wp.vec3, device="cpu"),
-        indices=wp.array(np.ascontiguousarray(faces, np.int32).ravel(), dtype=wp.int32, device="cpu"),
-    )
-    escaped = wp.empty(len(points), dtype=wp.float32, device="cpu")
-    inputs = [mesh.id, mesh.points, wp.array(normals.astype(np.float32), dtype=wp.vec3, device="cpu")]
-    inputs += [wp.array(sphere.astype(np.float32), dtype=wp.vec3, device="cpu"), reach]
-    wp.launch(kernels.count_escapes, dim=len(points), inputs=inputs, outputs=[escaped], device="cpu")
+
+    def vectors(values: np.ndarray) -> Any:
+        return wp.array(np.ascontiguousarray(values, np.float32), dtype=wp.vec3, device="cpu")
+
+    mesh = wp.Mesh(points=vectors(points), indices=wp.array(np.ascontiguousarray(faces, np.int32).ravel(), dtype=wp.int32, device="cpu"))
+    escaped = wp.empty(len(ask), dtype=wp.float32, device="cpu")
+    inputs = [mesh.id, vectors(points[ask]), vectors(normals), vectors(sphere), reach]
+    wp.launch(kernels.count_escapes, dim=len(ask), inputs=inputs, outputs=[escaped], device="cpu")
     return escaped.numpy().copy()

@@ -14,8 +14,8 @@ wp.config.kernel_cache_dir = str(scratch("warp"))
 wp.set_module_options({"enable_backward": False})
 wp.init()
 
-SKIN, EYE, TEETH, TONGUE, LASH, HAIR, CLOTH = (wp.constant(k) for k in range(7))
-PAINT_SPAN = wp.constant(0.36)
+SKIN, EYE, TEETH, TONGUE, LASH, HAIR, CLOTH, MOUTH = (wp.constant(k) for k in range(8))
+PAINT_SPAN = wp.constant(0.26)
 """Side of the square, in metres of the template, that a paint texture covers."""
 
 
@@ -34,6 +34,9 @@ class Look:
     iris: wp.vec3
     iris_edge: wp.vec3
     hair: wp.vec3
+    beard: wp.vec3
+    cap: wp.vec3
+    cap_strength: float
     cloth: wp.vec3
     cloth_second: wp.vec3
     pattern: int
@@ -171,8 +174,8 @@ def strand(tangent: wp.vec3, half: wp.vec3, power: float):
 
 @wp.func
 def tone(x: float):
-    """A gentle shoulder: linear light to displayed linear light in [0, 1]."""
-    return wp.clamp((x * (2.1 * x + 0.10)) / (x * (1.9 * x + 0.72) + 0.16), 0.0, 1.0)
+    """A gentle shoulder: linear light to displayed linear light in [0, 1]; the identity in the shadows."""
+    return wp.clamp(x * (1.0 + 0.12 * x) / (1.0 + 0.42 * x), 0.0, 1.0) * 1.02
 
 
 @wp.kernel
@@ -188,6 +191,8 @@ def shade(
     tangents: wp.array(dtype=wp.vec3),
     onpaper: wp.array(dtype=wp.vec3),
     occlusion: wp.array(dtype=float),
+    cap: wp.array(dtype=float),
+    torso_share: wp.array(dtype=float),
     paint: wp.array(dtype=wp.vec4, ndim=2),
     relief: wp.array(dtype=wp.vec4, ndim=2),
     light_axes: wp.mat33,
@@ -232,7 +237,9 @@ def shade(
     view = -wp.normalize(point)
     if wp.dot(normal, view) < 0.0 and material != EYE:
         normal = wp.normalize(normal - view * (1.02 * wp.dot(normal, view)))
-    kind[i] = material
+    kind[i] = 0
+    if material == CLOTH or torso_share[ia] + torso_share[ib] + torso_share[ic] > 1.5:
+        kind[i] = 1
 
     albedo = wp.vec3(0.5, 0.5, 0.5)
     rough = float(0.5)
@@ -246,6 +253,10 @@ def shade(
         bump = paint_at(relief, x, y)
         albedo = wp.vec3(texel[0], texel[1], texel[2])
         shine = texel[3] * look.oil
+        shaded = cap[ia] * u + cap[ib] * v + cap[ic] * w
+        shaded = wp.smoothstep(0.0, 1.0, shaded + 0.5 * (noise2(paper[0] * 900.0, paper[1] * 900.0 + paper[2] * 600.0) - 0.5))
+        albedo = wp.lerp(albedo, look.cap, shaded * look.cap_strength)
+        shine = shine * (1.0 - 0.8 * shaded * look.cap_strength)
         rough = 0.30 + 0.32 * bump[2]
         # The relief's slopes are along the template's x and y; turned into the skin as it lies now.
         ta = points[ib] - points[ia]
@@ -284,8 +295,11 @@ def shade(
         rough = 0.25
         wrap = wp.vec3(0.3, 0.28, 0.25)
     elif material == TONGUE:
-        albedo = wp.vec3(0.52, 0.20, 0.19)
+        albedo = wp.vec3(0.50, 0.19, 0.18)
         rough = 0.35
+    elif material == MOUTH:
+        albedo = wp.vec3(0.36, 0.12, 0.11)
+        rough = 0.3
     elif material == LASH:
         albedo = wp.vec3(0.020, 0.016, 0.014)
         shine = 0.2
@@ -313,7 +327,12 @@ def shade(
         # paper = (across in [-1, 1], along in [0, 1], a random number of the lock)
         fine = noise2(paper[0] * 9.0 + paper[2] * 91.0, paper[1] * 1.5 + paper[2] * 17.0)
         coarse = noise2(paper[0] * 3.0 + paper[2] * 57.0, paper[1] * 2.0)
-        base = look.hair * (0.55 + 0.55 * fine + 0.25 * coarse + 0.35 * (paper[2] - 0.5))
+        colour_of = look.hair
+        number = paper[2]
+        if number > 1.5:  # locks of the beard are numbered from 2 on
+            colour_of = look.beard
+            number = number - 2.0
+        base = colour_of * (0.55 + 0.55 * fine + 0.25 * coarse + 0.35 * (number - 0.5))
         base = base * (0.55 + 0.45 * wp.smoothstep(0.0, 0.35, paper[1]))
         shift = wp.normalize(tangent + normal * (0.35 * (fine - 0.5) - 0.08))
         shift2 = wp.normalize(tangent + normal * (0.5 * (fine - 0.5) + 0.16))
@@ -322,8 +341,8 @@ def shade(
         fd = wrapped(wp.dot(normal, look.fill), 0.5)
         up = 0.5 - 0.5 * normal[1]
         light = wp.cw_mul(base, look.key_colour * kd + look.fill_colour * fd + wp.lerp(look.ground, look.sky, up) * ao)
-        bright = 0.10 * strand(shift, half, 70.0) * kd
-        tinted = 0.9 * strand(shift2, half, 22.0) * kd
+        bright = 0.045 * strand(shift, half, 60.0) * kd
+        tinted = 0.8 * strand(shift2, half, 18.0) * kd
         light += look.key_colour * bright + wp.cw_mul(look.key_colour, base) * tinted
         edge = wp.pow(1.0 - wp.max(wp.dot(normal, view), 0.0), 3.0) * wp.max(wp.dot(normal, look.rim) + 0.3, 0.0)
         light += wp.cw_mul(look.rim_colour, base * 0.9 + wp.vec3(0.03, 0.03, 0.03)) * edge * 1.6
@@ -350,7 +369,7 @@ def shade(
         light += spec * shine
         if material == EYE:
             light = light * (0.30 + 0.70 * wp.smoothstep(0.05, 0.75, ao))
-        elif material == TEETH or material == TONGUE:
+        elif material == TEETH or material == TONGUE or material == MOUTH:
             light = light * (0.12 + 0.88 * ao)
     colour[i] = wp.vec3(tone(light[0]), tone(light[1]), tone(light[2]))
 
@@ -380,7 +399,7 @@ def resolve(
                 total += backdrop[i]
             else:
                 total += colour[at]
-                if kind[at] == CLOTH:
+                if kind[at] == 1:
                     torsos += 1.0
                 else:
                     heads += 1.0
