@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 from castfield.errors import DownloadError
 from castfield.media import ffmpeg_exe
+from castfield.scratch import scratch
 
 
 def fetch_youtube(address: str, target: Path, *, start: float | None, end: float | None, retries: int, timeout: float) -> bool:
@@ -16,18 +19,17 @@ def fetch_youtube(address: str, target: Path, *, start: float | None, end: float
     """
     import yt_dlp  # heavy
 
+    _ffmpeg_on_path()
     ranged = start is not None or end is not None
     options = {
         "format": "bv*[height<=1080][ext=mp4]+ba[ext=m4a]/b[height<=1080]/bv*+ba/b",
         "merge_output_format": "mp4",
         "outtmpl": {"default": str(target.with_suffix("")).replace("%", "%%") + ".%(ext)s"},
-        "ffmpeg_location": ffmpeg_exe(),
         "retries": retries,
         "fragment_retries": retries,
         "socket_timeout": timeout,
         "noplaylist": True,
-        "quiet": True,
-        "no_warnings": True,
+        "logger": _Quiet(),
         "noprogress": True,
         "updatetime": False,
         "cachedir": False,
@@ -54,7 +56,25 @@ def fetch_youtube(address: str, target: Path, *, start: float | None, end: float
     return ranged
 
 
-def _plain(error: Exception) -> str:
-    import re
+class _Quiet:
+    """yt-dlp's chatter: what matters comes back as an exception."""
 
+    def debug(self, message: str) -> None: ...
+    def info(self, message: str) -> None: ...
+    def warning(self, message: str) -> None: ...
+    def error(self, message: str) -> None: ...
+
+
+def _ffmpeg_on_path() -> None:
+    """Let yt-dlp find ffmpeg under the one name that it looks for."""
+    link = scratch("bin", "ffmpeg")
+    if not link.exists():
+        link.unlink(missing_ok=True)
+        link.symlink_to(ffmpeg_exe())
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    if str(link.parent) not in folders:
+        os.environ["PATH"] = os.pathsep.join([*folders, str(link.parent)])
+
+
+def _plain(error: Exception) -> str:
     return re.sub(r"\x1b\[[\d;]*m", "", str(error)).removeprefix("ERROR: ")[:400]
