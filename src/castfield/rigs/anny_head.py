@@ -107,9 +107,8 @@ class Mesh:
         self.assets = assets
         self._read_skeleton(neutral)
         self._read_faces()
-        ears = self._moved("ear-scale-incr")
-        self.origin = neutral[ears].mean(0) * (0, 1, 1)
-        self._label(neutral - self.origin, ears)
+        self.origin = neutral[self._moved("ear-scale-incr", 1 / 6)].mean(0) * (0, 1, 1)
+        self._label(neutral - self.origin)
 
     def _read_skeleton(self, neutral: np.ndarray) -> None:
         standard = self.assets.root / "mpfb2/rigs/standard"
@@ -162,24 +161,26 @@ class Mesh:
             rim = np.unique(quads[np.isin(quads, rim).any(1)])
         return rim
 
-    def _moved(self, ending: str) -> np.ndarray:
-        """Vertices that local changes of this name move by at least a sixth of the largest shift."""
+    def _moved(self, ending: str, share: float) -> np.ndarray:
+        """Vertices that local changes of this name (on either side) move by at least a share of the largest shift."""
         moved = []
         for name, _, (index, offset) in self.assets.local:
             if name.endswith(ending):
                 length = np.linalg.norm(offset, axis=-1)
-                moved.append(index[length > length.max() / 6])
+                moved.append(index[length > length.max() * share])
         return np.unique(np.concatenate(moved))
 
-    def _label(self, neutral: np.ndarray, ears: np.ndarray) -> None:
+    def _label(self, neutral: np.ndarray) -> None:
         """Split the skin by place: scalp, ears, neck, torso. (Brows are found with the landmarks.)"""
         skin = self.face_part == PARTS.index("skin")
-        x, y, z = neutral.T
+        y, z = neutral[:, 1], neutral[:, 2]
         hairline = (z < 0.02 + 0.684 * (y + 0.01)) & (y > -0.01)
         nape = (z < -0.02) & (y > -0.055)
+        # What shifts as one piece is the ear with its canal, what flaps is the auricle.
+        ears = [self._moved("ear-trans-up", 0.98), self._moved("ear-wing-incr", 0.1), self._moved("ear-lobe-incr", 0.1)]
         rules = {
             "scalp": hairline | nape,
-            "ears": np.isin(np.arange(len(neutral)), ears) & (np.abs(x) > 0.055),
+            "ears": np.isin(np.arange(len(neutral)), np.concatenate(ears)),
             "neck": self.skull_share < 0.5,
             "torso": self.head_share < 0.5,
         }
