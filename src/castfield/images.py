@@ -39,7 +39,7 @@ class ClipImages:
     head: np.ndarray
     """(T, S, S) uint8 soft mask of the head with hair and neck."""
     background: np.ndarray
-    """(T, S, S, 3) uint8: the frame outside the grown head mask, inside it the plate or what surrounds it."""
+    """(T, S, S, 3) uint8: the frame outside what the head covers (`covers`), inside it the plate or what surrounds it."""
     boxes: np.ndarray
     """(T, 4) int32 left, top, right, bottom of the grown head mask in pixels (right and bottom exclusive)."""
     track: Track
@@ -79,7 +79,7 @@ def load_images(layout: Layout, clip: str, size: int) -> ClipImages:
         if not path.exists():
             raise ClipError(f"the clip '{clip}' has no {role}", expected=path, cure="dvc repro")
     track = Track.load(sources["track"])
-    key = fingerprint(clip, size, build, sources["frames"], sources["masks"], sources["plate"])
+    key = fingerprint(clip, size, Path(__file__), sources["frames"], sources["masks"], sources["plate"])
     store = scratch("images", f"{clip}-{size}-{key}")
     if not store.is_dir():
         build(sources["frames"], sources["masks"], sources["plate"], store, size, len(track))
@@ -107,11 +107,11 @@ def build(frames: Path, masks: Path, plate: Path, store: Path, size: int, count:
         for at, (frame, mask) in enumerate(zip(media.stream(frames), media.stream(masks), strict=True)):
             if at >= count:
                 break
-            small, head = resize(frame, size), resize(mask, size)[..., 0]
-            covered = grow(head)
+            small, parts = resize(frame, size), resize(mask, size)
+            head, torso = parts[..., 0], parts[..., 1]
             out_frames[at], out_head[at] = small, head
-            out_back[at] = fill_background(small, covered, clean, seen)
-            boxes[at] = bounding_box(covered)
+            out_back[at] = fill_background(small, covers(head, torso), clean, seen)
+            boxes[at] = bounding_box(grow(head))
         if at + 1 != count:
             raise ClipError("frames and track differ in length", expected=f"{count} frames", found=at + 1, where=frames, cure="dvc repro")
         for array in (out_frames, out_head, out_back):
@@ -161,6 +161,11 @@ def grow(head: np.ndarray) -> np.ndarray:
     reach = max(1, round(len(head) * DILATION))
     near = torch.from_numpy((head > 12).astype(np.float32))[None, None]
     return torch.nn.functional.max_pool2d(near, 2 * reach + 1, 1, reach)[0, 0].numpy() > 0
+
+
+def covers(head: np.ndarray, torso: np.ndarray) -> np.ndarray:
+    """What the rendered head may cover, (S, S) bool, from masks (S, S) uint8: the grown head without the torso beside it."""
+    return grow(head) & ~((torso > 127) & (head < 64))
 
 
 def bounding_box(covered: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ class Proposal(nn.Module):
         self.register_buffer("density", torch.full(shape, 30.0))
         self.register_buffer("hull", torch.ones(shape, dtype=torch.uint8))
         self.register_buffer("guide", torch.full(shape, 30.0 + FLOOR), persistent=False)
+        self.register_load_state_dict_post_hook(lambda proposal, keys: proposal.refresh())
 
     def centres(self, jitter: Tensor | None = None) -> Tensor:
         """Cell centres (48^3, 3) in metres; jitter (48^3, 3) in [0, 1) moves each within its cell."""

@@ -19,7 +19,6 @@ import castfield
 from castfield.config import Config
 from castfield.images import ClipImages
 from castfield.scratch import atomic, fingerprint
-from castfield.systems.mi_nerf import GridSystem
 from castfield.systems.model import Model, build_model, save_model
 from castfield.training.batches import Batches
 from castfield.training.checkpoints import Checkpoints
@@ -66,10 +65,7 @@ def fit_model(
 ) -> History:
     """Train a model in place; see `training.loop.fit`."""
     batches = Batches(images, model.system.plan(), config.seed)
-    history = fit(model.system, batches, steps, checkpoints, title=title, lr_share=lr_share)
-    if isinstance(model.system, GridSystem):
-        model.system.proposal.refresh()
-    return history
+    return fit(model.system, batches, steps, checkpoints, title=title, lr_share=lr_share)
 
 
 def learning_config(config: Config) -> Any:

@@ -124,6 +124,4 @@ def load_model(folder: Path, device: str = "cpu") -> Model:
     spec = Spec(payload["module"], payload["d"], tuple(len(f) for f in frames.values()), train)
     system = SYSTEMS[payload["system"], train.field](spec)
     system.load_state_dict(payload["state"])
-    if isinstance(system, GridSystem):
-        system.proposal.refresh()
     return Model(system.to(device).eval(), payload["system"], tuple(frames), frames, payload["seed"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,21 @@ KEEP = 8
 
 
 def to_bytes(value: Any) -> bytes:
-    """`torch.save` in memory: unlike saving to a path, the same tensors give the same bytes whatever the file is called."""
+    """`torch.save` in memory, so that equal values give equal bytes.
+
+    Saving to a path writes the file's name into the file, and pickle tells equal strings from identical ones.
+    """
     stream = io.BytesIO()
-    torch.save(value, stream)
+    torch.save(_canonical(value), stream)
     return stream.getvalue()
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_canonical(k): _canonical(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_canonical(v) for v in value)
+    return sys.intern(value) if type(value) is str else value
 
 
 class Checkpoints:

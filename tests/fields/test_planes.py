@@ -1,0 +1,81 @@
+"""Planes and proposal against explicit loops."""
+
+import math
+
+import torch
+
+from castfield.fields.planes import look_up, to_unit
+from castfield.fields.proposal import CELLS, FLOOR, Proposal
+
+
+def bilinear(plane, u, v):
+    """plane (C, H, W) at u (along W) and v (along H) in [-1, 1], texel centres inside, the border continued."""
+    height, width = plane.shape[1:]
+    x = min(max((u + 1) / 2 * width - 0.5, 0), width - 1)
+    y = min(max((v + 1) / 2 * height - 0.5, 0), height - 1)
+    x0, y0 = math.floor(x), math.floor(y)
+    x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
+    a, b = x - x0, y - y0
+    top = (1 - a) * plane[:, y0, x0] + a * plane[:, y0, x1]
+    return (1 - b) * top + b * ((1 - a) * plane[:, y1, x0] + a * plane[:, y1, x1])
+
+
+def test_look_up_against_loops_and_gradient():
+    torch.manual_seed(0)
+    front = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+    side = torch.randn(2, 2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    unit = torch.rand(2, 6, 3, dtype=torch.float64) * 2.4 - 1.2
+    found = look_up(front, side, unit)
+    for b in range(2):
+        for p in range(6):
+            x, y, z = unit[b, p].tolist()
+            expected = bilinear(front[b], x, y) + bilinear(side[b, 0], z, y) + bilinear(side[b, 1], z, x)
+            torch.testing.assert_close(found[b, p], expected)
+    assert torch.autograd.gradcheck(lambda f, s: look_up(f, s, unit), (front, side))
+
+
+def test_look_up_backward_repeats_to_the_bit_on_any_number_of_threads():
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 2):
+            torch.set_num_threads(threads)
+            torch.manual_seed(0)
+            front, side = torch.randn(4, 8, 16, 16).requires_grad_(), torch.randn(4, 2, 8, 16, 4).requires_grad_()
+            (look_up(front, side, torch.rand(4, 5000, 3) * 2 - 1) ** 2).sum().backward()
+            results.append((front.grad, side.grad))
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_to_unit():
+    low, high = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([1.0, 3.0, 6.0])
+    torch.testing.assert_close(
+        to_unit(torch.stack([low, high, (low + high) / 2]), low, high), torch.tensor([[-1.0] * 3, [1.0] * 3, [0.0] * 3])
+    )
+
+
+def test_proposal_finds_what_was_put_in():
+    proposal = Proposal(2)
+    centres = proposal.centres()
+    ball = (centres.norm(dim=-1) < 0.05).float() * 100
+    for _ in range(30):
+        proposal.update(1, ball)
+    inside, outside = torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[0.15, 0.15, 0.0]])
+    points = torch.cat([inside, outside])[None].expand(2, -1, -1)
+    found = proposal.along(points, torch.tensor([0, 1]))
+    assert abs(found[1, 0] - 100 - FLOOR) < 1
+    assert abs(found[1, 1] - FLOOR) < 1
+    assert found[0, 0] == found[0, 1] == 30 + FLOOR, "the other person's proposal is untouched"
+    proposal.set_hull(1, centres[:, 0] < 0)
+    assert proposal.along(points, torch.tensor([0, 1]))[1, 1] == 0
+    assert proposal.along(torch.full((1, 1, 3), 9.0), torch.tensor([0])) == 0, "outside the box there is nothing"
+
+
+def test_proposal_cells_lie_where_they_are_looked_up():
+    proposal = Proposal(1)
+    proposal.set_hull(0, torch.zeros(CELLS**3, dtype=torch.bool).index_fill(0, torch.tensor([12345]), True))
+    found = proposal.along(proposal.centres(torch.rand(CELLS**3, 3))[None], torch.tensor([0]))[0]
+    assert found.nonzero().flatten().tolist() == [12345]
