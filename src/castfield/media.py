@@ -52,7 +52,7 @@ def probe(path: Path) -> Probe:
     """Read a file's header. Raises ClipError if it holds no video."""
     done = subprocess.run([ffmpeg_exe(), "-hide_banner", "-i", str(path)], capture_output=True, text=True, errors="replace")
     text = done.stderr
-    video = re.search(r"Stream #.*Video:.*?(\d{2,5})x(\d{2,5})", text)
+    video = re.search(r"Stream #.*Video:.*?, (\d+)x(\d+)\b", text)
     if not video:
         last = text.strip().splitlines()[-1:] or ["nothing"]
         raise ClipError("not a readable video", found=last[0], where=path, cure="check the file: `ffmpeg -i` must list a video stream")
