@@ -120,7 +120,8 @@ def test_it_learns_and_held_out_frames_are_rendered(tmp_path):
     nothing = ((clip.background[held] / 255.0 - clip.frames[held] / 255.0) ** 2)[head[held]].mean()
     assert error < nothing / 4
     far = opacity == 0
-    assert far.any() and (frames[far] == clip.background[far]).all(), "where there is no head the background is untouched"
+    assert far.any()
+    assert (frames[far] == clip.background[far]).all(), "where there is no head the background is untouched"
 
 
 def test_a_frame_does_not_depend_on_what_is_rendered_with_it(tmp_path):
