@@ -77,10 +77,8 @@ class ParseConfig:
 
 @dataclass(frozen=True)
 class FitConfig:
-    steps: int = 400
-    """Optimiser steps of the joint fit per clip."""
-    lr: float = 0.02
-    """Learning rate of the fit."""
+    photometric: bool = True
+    """Refine the pose of every frame by the picture's brightness, to a small part of a pixel."""
     smooth: float = 1.0
     """Weight of temporal smoothness (1 = the default physical scale)."""
     identity_prior: float = 1.0

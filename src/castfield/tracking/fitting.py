@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from castfield import media
 from castfield.clip import Crop, Landmarks, Track, clip_names
 from castfield.config import Config, FitConfig
 from castfield.errors import CastfieldError, ClipError
@@ -14,9 +15,10 @@ from castfield.layout import Layout
 from castfield.rigs.base import Rig
 from castfield.scratch import write_json
 from castfield.shards import Job, map_clips
-from castfield.tracking import face_model, landmark_fit, solver
+from castfield.tracking import face_model, landmark_fit, photometric, solver
 from castfield.tracking.fit_metrics import measure, measure_truth
-from castfield.tracking.landmark_fit import fit_landmarks
+from castfield.tracking.landmark_fit import fit
+from castfield.tracking.photometric import grey
 
 
 def run(config: Config, layout: Layout) -> None:
@@ -37,7 +39,7 @@ def run(config: Config, layout: Layout) -> None:
         for clip in clip_names(layout.landmarks, ".npz")
         if clip in masks
     ]
-    map_clips("fit", fit_clip, jobs, layout.tracks, config.work, [landmark_fit, solver, face_model])
+    map_clips("fit", fit_clip, jobs, layout.tracks, config.work, [landmark_fit, photometric, solver, face_model])
     write_json(layout.metrics / "tracking.json", summarise(layout))
 
 
@@ -48,7 +50,7 @@ def fit_clip(job: Job, out: Path) -> None:
     landmarks = Landmarks.load(job.inputs["landmarks"])
     crop = Crop.load(job.inputs["crop"])
     try:
-        track = fit_landmarks(Rig.load(job.inputs["rig"]), landmarks, crop.size, config)
+        track = fit(Rig.load(job.inputs["rig"]), landmarks, crop.size, config, lambda: map(grey, media.stream(job.inputs["frames"])))
     except np.linalg.LinAlgError as error:
         raise ClipError(
             f"clip '{job.clip}' cannot be fitted", found=error, where=job.inputs["landmarks"], cure="take it out of the manifest"

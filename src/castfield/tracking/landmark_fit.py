@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,18 @@ import numpy as np
 from castfield.clip import Landmarks, Track, split_frames
 from castfield.config import FitConfig
 from castfield.errors import ClipError
-from castfield.rigs.base import HeadModel
-from castfield.tracking.face_model import FaceModel, Pose, first_pose
-from castfield.tracking.solver import Noise, Observation, Smoothness, State, data_weights, fit_motion, fit_person, predict
+from castfield.rigs.base import Rig
+from castfield.tracking.face_model import POSE, FaceModel, Pose, first_pose, project
+from castfield.tracking.photometric import Surface, normal_equations, sample, study
+from castfield.tracking.solver import BATCH, Noise, Observation, Smoothness, State, data_weights, fit_motion, fit_person, predict
+
+Pictures = Callable[[], Iterator[np.ndarray]]
+"""Starts a pass over a clip's frames as brightness, (H, W) uint8."""
 
 PERSON_FRAMES = 80
 """Training frames from which the person is found, spread over the clip."""
+REFERENCE_FRAMES = 120
+"""Training frames from which the brightness of the face is learned."""
 CHUNK, OVERLAP = 1000, 25
 """Frames solved together, and how many of the neighbours' frames are solved along: memory does not grow with the clip."""
 FOCAL_PRIOR = 4.0
@@ -39,47 +46,85 @@ def observe(model: FaceModel, landmarks: Landmarks, size: int) -> Observation:
     return Observation(np.where(given[..., None], points, 0.0), weight, scale, size / 2)
 
 
-def fit_landmarks(rig: HeadModel, landmarks: Landmarks, size: int, config: FitConfig) -> Track:
+def fit(rig: Rig, landmarks: Landmarks, size: int, config: FitConfig, pictures: Pictures | None = None) -> Track:
     """Fit the rig to `landmarks` in pixels of frames of side `size`. Deterministic.
 
-    First the person and the camera from up to PERSON_FRAMES training frames, each with a pose and expression of its own; then how this
-    person's landmarks lie off the rig's; then the motion of all frames together, smooth in time.
+    First the person and the camera from up to PERSON_FRAMES training frames, each with a pose and expression of its own; then how
+    this person's landmarks lie off the rig's; then the motion of all frames together, smooth in time. With `pictures`, which starts
+    a new pass over the clip's grey frames each time, the pose is refined by brightness.
     """
     model = FaceModel.of(rig)
     # Points that this tracker never gives (all but 68 with `face_alignment`) are left out, so that weights keep their meaning.
     given = np.isfinite(landmarks.points[landmarks.found][:, model.index, :2]).all((0, 2))
     model = FaceModel.of(rig, model.index[given])
     seen = observe(model, landmarks, size)
-    noise = Noise(sparse=config.expression_prior)
+    noise = Noise(sparse=0.2 * config.expression_prior)
     prior_focal = FOCAL_PRIOR * size
     pose = first_pose(seen.points, model.neutral, seen.weight, prior_focal, seen.centre)
-    d = len(model.expression)
-    start = State(
-        np.zeros(rig.identity_dim), float(np.log(prior_focal)), np.zeros((len(model.index), 3)), pose, np.zeros((len(seen.points), d))
-    )
+    frames, blind = len(seen.points), seen.weight.sum(1) == 0
+    nothing = np.zeros((frames, len(model.expression)))
+    start = State(np.zeros(rig.identity_dim), float(np.log(prior_focal)), np.zeros((len(model.index), 3)), pose, nothing)
 
-    train = split_frames(len(seen.points)).train
-    usable = train[seen.weight[train].sum(1) > 0]
-    if not len(usable):  # a very short clip whose few training frames show no face
-        usable = np.flatnonzero(seen.weight.sum(1) > 0)
-    chosen = usable[np.unique(np.linspace(0, len(usable) - 1, PERSON_FRAMES).round().astype(int))]
+    chosen = _spread(split_frames(frames).train, ~blind, PERSON_FRAMES)
     person = fit_person(model, seen.part(chosen), start.part(chosen), noise, prior_focal, 14, config.identity_prior)
     offset = personal_offset(model, seen.part(chosen), person, noise)
-    state = replace(start, identity=person.identity, log_focal=person.log_focal, offset=offset)
     # Depth at the fitted focal length; the place in the picture stays.
     place = pose.place + np.array([0, 0, person.log_focal - np.log(prior_focal)])
-    state = replace(state, pose=_bridge(Pose(pose.rotation, place), seen.weight.sum(1) > 0))
-
+    state = replace(
+        start, identity=person.identity, log_focal=person.log_focal, offset=offset, pose=_bridge(Pose(pose.rotation, place), ~blind)
+    )
     smooth = smoothness(rig, config)
+    state = _in_chunks(state, lambda wide: fit_motion(model, seen.part(wide), state.part(wide), noise, smooth, 8))
+    if pictures is not None and config.photometric:
+        surface = Surface.of(rig, state.identity)
+        chosen = _spread(split_frames(frames).train, ~blind, REFERENCE_FRAMES)
+        known = dict(zip(chosen.tolist(), (p for t, p in enumerate(pictures()) if t in set(chosen.tolist())), strict=True))
+        reference = study(surface, [known[t] for t in chosen.tolist()], state.part(chosen), seen.centre)
+        stream = pictures()
+        held: dict[int, np.ndarray] = {}
+
+        def refine(wide: slice) -> State:
+            for t in [t for t in held if t < wide.start]:
+                del held[t]
+            for t in range(max(held, default=-1) + 1, wide.stop):
+                held[t] = next(stream)
+            window = [held[t] for t in range(wide.start, wide.stop)]
+
+            def witness(now: State) -> tuple[np.ndarray, np.ndarray]:
+                h, g = np.empty((len(window), POSE, POSE)), np.empty((len(window), POSE))
+                for at in range(0, len(window), BATCH):
+                    part = slice(at, at + BATCH)
+                    samples = sample(surface, window[part], now.part(part), seen.centre, reference)
+                    h[part], g[part] = normal_equations(samples, reference, now.part(part), seen.centre)
+                h[blind[wide]], g[blind[wide]] = 0, 0
+                return h, g
+
+            return fit_motion(model, seen.part(wide), state.part(wide), noise, smooth, 4, witness)
+
+        state = _in_chunks(state, refine)
+    return as_track(rig, state, landmarks.found, size)
+
+
+def _spread(preferred: np.ndarray, usable: np.ndarray, count: int) -> np.ndarray:
+    """Up to `count` of the preferred frames that are usable, spread evenly; of all usable ones if no preferred one is."""
+    frames = preferred[usable[preferred]]
+    frames = frames if len(frames) else np.flatnonzero(usable)
+    return frames[np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))]
+
+
+def _in_chunks(state: State, solve: Callable[[slice], State]) -> State:
+    """Solve windows of CHUNK frames with OVERLAP more on either side, and put the middles together."""
+    frames = len(state.expression)
     parts = []
-    for at in range(0, len(seen.points), CHUNK):
-        wide = slice(max(0, at - OVERLAP), min(len(seen.points), at + CHUNK + OVERLAP))
-        solved = fit_motion(model, seen.part(wide), state.part(wide), noise, smooth, 10)
-        parts.append(solved.part(slice(at - wide.start, min(len(seen.points), at + CHUNK) - wide.start)))
-    return as_track(rig, parts, landmarks.found, size)
+    for at in range(0, frames, CHUNK):
+        end = min(frames, at + CHUNK)
+        wide = slice(max(0, at - OVERLAP), min(frames, end + OVERLAP))
+        parts.append(solve(wide).part(slice(at - wide.start, end - wide.start)))
+    pose = Pose(np.concatenate([p.pose.rotation for p in parts]), np.concatenate([p.pose.place for p in parts]))
+    return replace(state, pose=pose, expression=np.concatenate([p.expression for p in parts]))
 
 
-def smoothness(rig: HeadModel, config: FitConfig) -> Smoothness:
+def smoothness(rig: Rig, config: FitConfig) -> Smoothness:
     """What a head and a face do within a frame. Lids are the fastest: a blink closes in two frames."""
     activation = np.full(rig.d, 0.12)
     for at, name in enumerate(rig.expression_names):
@@ -120,25 +165,20 @@ def _bridge(pose: Pose, found: np.ndarray) -> Pose:
     return pose.part(nearest)
 
 
-def as_track(rig: HeadModel, parts: list[State], found: np.ndarray, size: int) -> Track:
-    """Solved chunks as the clip's track, with all 478 landmarks of the rig (NaN where it has no counterpart)."""
+def as_track(rig: Rig, state: State, found: np.ndarray, size: int) -> Track:
+    """A solved state as the clip's track, with all 478 landmarks of the rig (NaN where it has no counterpart)."""
     import torch
 
-    from castfield.tracking.face_model import project
-
-    state = parts[0]
-    pose = Pose(np.concatenate([p.pose.rotation for p in parts]), np.concatenate([p.pose.place for p in parts]))
-    expression = np.concatenate([p.expression for p in parts])
-    identity = state.identity.astype(np.float32)
+    identity, expression = state.identity.astype(np.float32), state.expression.astype(np.float32)
     with torch.no_grad():
-        shape = rig.landmarks(torch.from_numpy(identity)[None], torch.from_numpy(expression.astype(np.float32))).double().numpy()
-    pixels, _ = project(shape, pose, state.focal, size / 2)
+        shape = rig.landmarks(torch.from_numpy(identity)[None], torch.from_numpy(expression)).double().numpy()
+    pixels, _ = project(shape, state.pose, state.focal, size / 2)
     pixels[:, ~rig.landmark_valid.numpy()] = np.nan
     return Track(
         identity=identity,
-        expression=expression.astype(np.float32),
-        rotation=pose.rotation.astype(np.float32),
-        translation=pose.translation(state.focal, size / 2).astype(np.float32),
+        expression=expression,
+        rotation=state.pose.rotation.astype(np.float32),
+        translation=state.pose.translation(state.focal, size / 2).astype(np.float32),
         focal=state.focal,
         size=size,
         valid=found.copy(),

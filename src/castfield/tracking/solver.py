@@ -7,6 +7,7 @@ system. Residuals are in pixels over the expected landmark error, so that every 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -154,7 +155,13 @@ class Smoothness:
         return 1 / scales**2
 
 
-def fit_motion(model: FaceModel, seen: Observation, state: State, noise: Noise, smooth: Smoothness, steps: int) -> State:
+Witness = Callable[[State], tuple[np.ndarray, np.ndarray]]
+"""Further evidence on the pose: a state -> normal equations (T, 6, 6), (T, 6)."""
+
+
+def fit_motion(
+    model: FaceModel, seen: Observation, state: State, noise: Noise, smooth: Smoothness, steps: int, witness: Witness | None = None
+) -> State:
     """Pose and expression of consecutive frames for a known person; frames with weight 0 are bridged."""
     frames, d = len(seen.points), len(model.expression)
     n = POSE + d
@@ -170,6 +177,10 @@ def fit_motion(model: FaceModel, seen: Observation, state: State, noise: Noise, 
             h[part] = weighted.transpose(0, 2, 1) @ j
             g[part] = (weighted.transpose(0, 2, 1) @ residual[part].reshape(len(j), -1, 1))[..., 0]
         _expression_prior(h, g, state.expression, noise)
+        if witness is not None:
+            own, pull = witness(state)
+            h[:, :POSE, :POSE] += own
+            g[:, :POSE] += pull
         second = smooth.second(state.focal, float(np.exp(np.median(state.pose.place[:, 2]))), d)
         state = _move(state, _solve_banded(h, g, state, second))
     return state
