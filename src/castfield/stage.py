@@ -25,6 +25,8 @@ def run_stage(body: Callable[[Config, Layout], None]) -> None:
         body(load_config(), Layout())
     except CastfieldError as error:
         sys.exit(f"\n{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. What was finished is kept: `dvc repro` goes on from there.")
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
