@@ -62,7 +62,7 @@ class Body:
         normals = camera.smooth_normals(self.neutral, faces[outer])
         follow = rig.head_weight.numpy()
 
-        skin = hair.Skin(self.neutral, normals, self.template, faces[outer])
+        skin = hair.Skin(self.neutral, normals, self.template, faces[outer], rig.part("ears").numpy())
         self.locks = hair.grow(person, skin)
         trunk = np.isin(part, [names.index("neck"), names.index("torso")])
         self.cloth = clothes.dress(person, self.neutral, self.template, normals, faces[trunk], follow)

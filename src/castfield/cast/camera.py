@@ -10,6 +10,8 @@ import numpy as np
 SKIN, EYE, TEETH, TONGUE, LASH, HAIR, CLOTH, MOUTH = range(8)
 """Materials, as in `kernels`."""
 
+SAMPLES = 2
+"""Samples per side of a pixel; the shader counts on two."""
 SHADOW_SIZE = 512
 SHADOW_SPAN = 0.62
 
@@ -76,16 +78,16 @@ class Colours:
 class Camera:
     """A pinhole camera that films one person in front of a fixed backdrop. Not thread-safe; deterministic."""
 
-    def __init__(self, surface: Surface, colours: Colours, backdrop: np.ndarray, focal: float, samples: int = 2) -> None:
-        """backdrop: (S, S, 3) displayed linear light, also the picture's size; focal in pixels; samples per side of a pixel."""
+    def __init__(self, surface: Surface, colours: Colours, backdrop: np.ndarray, focal: float) -> None:
+        """backdrop: (S, S, 3) displayed linear light, also the picture's size; focal in pixels."""
         import warp as wp
 
         from castfield.cast import kernels
 
         self._wp, self._k = wp, kernels
-        self.size, self.samples, self.focal = len(backdrop), samples, focal
+        self.size, self.focal = len(backdrop), focal
         self.surface = surface
-        wide = self.size * samples
+        wide = self.size * SAMPLES
 
         def array(values: np.ndarray, dtype: Any) -> Any:
             return wp.array(np.ascontiguousarray(values), dtype=dtype, device="cpu")
@@ -130,8 +132,8 @@ class Camera:
         of each pixel that show the head (hair and neck included) and the torso, (S, S) float32.
         """
         wp, k = self._wp, self._k
-        wide = self.size * self.samples
-        focal, middle = self.focal * self.samples, wide / 2
+        wide = self.size * SAMPLES
+        focal, middle = self.focal * SAMPLES, wide / 2
         screen = np.concatenate([focal * points[:, :2] / points[:, 2:] + middle, points[:, 2:]], -1).astype(np.float32)
         self._rasterize(screen, wide, self._depth)
 
@@ -152,7 +154,7 @@ class Camera:
         wp.launch(
             k.resolve,
             dim=self.size**2,
-            inputs=[self._colour, self._kind, self._backdrop, self.size, self.samples],
+            inputs=[self._colour, self._kind, self._backdrop, self.size, SAMPLES],
             outputs=[self._picture, self._head, self._torso],
             device="cpu",
         )
@@ -163,7 +165,7 @@ class Camera:
     def _rasterize(self, screen: np.ndarray, side: int, depth: Any) -> None:
         wp, k = self._wp, self._k
         wp.launch(k.clear_depth, dim=side * side, inputs=[depth], device="cpu")
-        inputs = [self._faces, self._array(screen, wp.vec3), side, side, depth]
+        inputs = [self._faces, self._materials, self._array(screen, wp.vec3), side, side, depth]
         wp.launch(k.rasterize, dim=len(self.surface.faces), inputs=inputs, device="cpu")
 
     def _light_axes(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

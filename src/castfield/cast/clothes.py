@@ -27,7 +27,7 @@ def neckline(style: str, template: np.ndarray) -> np.ndarray:
     """Signed height (V,) in metres over the neckline of a garment: negative where there is cloth."""
     x, y, z = template.T
     slant = -0.113 - 0.34 * (z + 0.06) - 0.05 * np.abs(x)
-    drop = {"crew": 0.0, "vee": 0.0, "roll": -0.022, "shirt": -0.004}[style]
+    drop = {"crew": 0.0, "vee": 0.0, "roll": -0.004, "shirt": -0.004}[style]
     line = slant - drop
     if style in ("vee", "shirt"):
         depth = 0.062 if style == "vee" else 0.045
@@ -39,6 +39,7 @@ def dress(person: Person, points: np.ndarray, template: np.ndarray, normals: np.
     """Clothes for a person. points, template, normals (V, 3), follow (V,); faces (F, 3) of neck and torso."""
     style = person.clothes.neck
     field = neckline(style, template)
+    points = _lower_arms(points)
     values = np.concatenate([points, template, normals, follow[:, None]], 1)
     values, faces, rim = _cut(values, field, faces)
     base, paper, normal, weight = values[:, :3], values[:, 3:6], values[:, 6:9], values[:, 9]
@@ -52,12 +53,22 @@ def dress(person: Person, points: np.ndarray, template: np.ndarray, normals: np.
     smooth = smooth + normal * np.maximum(-inside - 0.003, 0)[:, None]
     fold = np.sin(paper[:, 0] * 62 + 9 * np.sin(paper[:, 1] * 21)) * np.sin(paper[:, 1] * 34 + 5 * paper[:, 0] + 7 * paper[:, 2])
     smooth = smooth + normal * (0.0022 * fold * np.clip(inward / 0.05, 0, 1))[:, None]
-    body = Cloth(smooth, paper, weight, faces)
+    body = Cloth(smooth, smooth, weight, faces)
     loop = _loop(faces, rim)
     pieces = [body]
     if len(loop) > 8:
         pieces.append(_collar(style, smooth[loop], paper[loop], normal[loop], weight[loop]))
     return _join(pieces)
+
+
+def _lower_arms(points: np.ndarray, degrees: float = 30.0) -> np.ndarray:
+    """Arms that stand off at rest, let down: a turn about the shoulder that sets in smoothly."""
+    side = np.sign(points[:, 0])
+    pivot = np.stack([0.150 * side, np.full(len(side), -0.215), np.zeros(len(side))], -1)
+    share = np.clip((np.abs(points[:, 0]) - 0.115) / 0.10, 0, 1)
+    angle = -side * np.radians(degrees) * share * share * (3 - 2 * share)
+    x, y, z = (points - pivot).T
+    return pivot + np.stack([np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y, z], -1)
 
 
 def _cut(values: np.ndarray, field: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -187,7 +198,7 @@ _PROFILES = {
     # (up along the neck, away from the skin) in metres, from the inside of the neckline to its outside
     "crew": ((-0.002, -0.002), (0.005, -0.001), (0.009, 0.0015), (0.0095, 0.004), (0.006, 0.0065), (0.0, 0.0065), (-0.006, 0.004), (-0.010, 0.000)),
     "vee": ((-0.002, -0.002), (0.004, -0.001), (0.008, 0.001), (0.0085, 0.003), (0.005, 0.005), (0.0, 0.005), (-0.007, 0.0035), (-0.012, 0.000)),
-    "roll": ((-0.004, -0.002), (0.010, 0.000), (0.024, 0.002), (0.030, 0.005), (0.031, 0.008), (0.026, 0.011), (0.012, 0.012), (-0.004, 0.011), (-0.012, 0.004)),
+    "roll": ((-0.004, -0.002), (0.008, 0.000), (0.018, 0.002), (0.022, 0.005), (0.023, 0.008), (0.019, 0.011), (0.009, 0.012), (-0.004, 0.011), (-0.012, 0.004)),
     "shirt": ((-0.004, -0.002), (0.010, 0.001), (0.022, 0.003), (0.027, 0.006), (0.025, 0.009), (0.012, 0.012), (-0.004, 0.012)),
 }  # fmt: skip
 

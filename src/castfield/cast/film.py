@@ -22,7 +22,7 @@ from castfield.media import encode_mp4
 from castfield.rigs import Rig, load_rig
 from castfield.scratch import atomic, write_npz
 
-SIZE = 448
+SIZE = 416
 """Side of the film in pixels."""
 FIELD = 0.50
 """Metres that the picture shows at the head's distance."""

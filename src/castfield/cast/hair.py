@@ -48,6 +48,8 @@ class Skin:
     """(V, 3) the same vertices on the template: where a style's outlines are defined."""
     faces: np.ndarray
     """(F, 3) outer skin only."""
+    ears: np.ndarray
+    """(V,) bool."""
 
 
 def scalp(template: np.ndarray) -> np.ndarray:
@@ -67,9 +69,10 @@ def jaw(template: np.ndarray) -> np.ndarray:
     sideburn = np.where(far > 0.060, 0.012 - y, cheek)
     below = z - 0.030 - 0.35 * np.maximum(-y - 0.07, 0) + 0.9 * np.maximum(far - 0.05, 0)
     mouth = np.hypot(far / 1.35, (y + 0.0535) * 1.15) - 0.0165
-    moustache = np.minimum(np.minimum(0.030 - far, -0.0365 - y), y + 0.048)
+    moustache = np.minimum(np.minimum(0.030 - far, -0.0365 - y), y + 0.0440 + 0.30 * far)
     around = np.minimum(np.minimum(sideburn, below), mouth)
-    return np.where(y > -0.048, np.maximum(np.where(far > 0.032, around, -1), moustache), around)
+    around = np.minimum(around, y + 0.125)  # not on the neck
+    return np.where(y > -0.053, np.maximum(np.where(far > 0.030, around, -1), moustache), around)
 
 
 def grow(person: Person, skin: Skin) -> list[Locks]:
@@ -90,13 +93,15 @@ def grow(person: Person, skin: Skin) -> list[Locks]:
 class _Head:
     """Nearest skin of any place."""
 
-    def __init__(self, skin: Skin) -> None:
+    def __init__(self, skin: Skin, ears: bool = False) -> None:
+        """ears: whether hair lies over the ears; otherwise they stick out of it."""
         from scipy.spatial import cKDTree
 
-        middles = skin.points[skin.faces].mean(1)
-        normals = skin.normals[skin.faces].mean(1)
-        self.points = np.concatenate([skin.points, middles])
-        self.normals = np.concatenate([skin.normals, normals / np.linalg.norm(normals, axis=-1, keepdims=True)])
+        faces = skin.faces if ears else skin.faces[~skin.ears[skin.faces].any(1)]
+        used = np.unique(faces)
+        normals = skin.normals[faces].mean(1)
+        self.points = np.concatenate([skin.points[used], skin.points[faces].mean(1)])
+        self.normals = np.concatenate([skin.normals[used], normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)])
         self.tree = cKDTree(self.points)
 
     def near(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,14 +110,14 @@ class _Head:
         weight = 1 / (distance + 1e-4)
         weight /= weight.sum(1, keepdims=True)
         normal = (self.normals[index] * weight[..., None]).sum(1)
-        normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
+        normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-9)
         height = (((places[:, None] - self.points[index]) * self.normals[index]).sum(-1) * weight).sum(1)
         return height, normal
 
 
 def _roots(skin: Skin, field: np.ndarray, count: int, rng: np.random.Generator, inset: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Evenly scattered places (L, 3) where field > inset, and the vertex nearest to each (L,)."""
-    inside = np.flatnonzero((field[skin.faces] > inset).sum(1) >= 2)
+    inside = np.flatnonzero(((field[skin.faces] > inset).sum(1) >= 2) & ~skin.ears[skin.faces].any(1))
     corners = skin.points[skin.faces[inside]]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1)
     total = np.cumsum(area)
@@ -227,20 +232,20 @@ def _wander(places: np.ndarray, scale: float) -> np.ndarray:
 def _short(person: Person, skin: Skin, field: np.ndarray, rng: np.random.Generator) -> list[Locks]:
     """Parted and combed aside on top, close at the sides."""
     head, part = _Head(skin), person.hair.part
-    roots, vertex = _roots(skin, field, 800, rng)
+    roots, vertex = _roots(skin, field, 900, rng)
     top = np.clip((roots[:, 1] - 0.055) / 0.04, 0, 1)
-    length = person.hair.length * (0.42 + 0.58 * top) * rng.uniform(0.85, 1.1, len(roots))
-    lift = 0.003 + 0.012 * top * rng.uniform(0.3, 1.0, len(roots))
+    length = person.hair.length * (0.27 + 0.73 * top) * rng.uniform(0.85, 1.1, len(roots))
+    lift = 0.002 + 0.013 * top * rng.uniform(0.3, 1.0, len(roots))
 
     def flow(p: np.ndarray, n: np.ndarray, r: np.ndarray) -> np.ndarray:
-        high = np.clip((r[:, 1] - 0.055) / 0.04, 0, 1)[:, None]
+        high = np.clip((np.minimum(r[:, 1:2], p[:, 1:2]) - 0.06) / 0.04, 0, 1)
         away = np.where(r[:, :1] > part, 1.0, -1.0)
         over = away * (1.0, 0.0, 0.0) + (0, 0.1, 0.45)
         down = np.where(r[:, 2:] > 0.0, 1.0, -0.6) * (0, 0, 0.25) + (0, -1.0, -0.35)
-        return _along(high * over + (1 - high) * down, n) + 0.10 * n + 0.25 * _wander(p, 0.02)
+        return _along(high * over + (1 - high) * down, n) + 0.06 * n + 0.2 * _wander(p, 0.02)
 
     width = 0.0095 * rng.uniform(0.7, 1.2, len(roots))
-    return [_ribbons(head, _paths(head, roots, flow, length, lift, 8, 0.45), width, vertex, rng)]
+    return [_ribbons(head, _paths(head, roots, flow, length, lift, 8, 0.75), width, vertex, rng)]
 
 
 def _crop(person: Person, skin: Skin, field: np.ndarray, rng: np.random.Generator) -> list[Locks]:
@@ -262,8 +267,10 @@ def _falling(
     person: Person, skin: Skin, field: np.ndarray, rng: np.random.Generator, floor: float, wave: float, curl: float
 ) -> list[Locks]:
     """Hair that leaves a parting and falls to the height `floor`. curl: how far the ends turn inwards."""
-    head, part = _Head(skin), person.hair.part
-    roots, vertex = _roots(skin, field, 760, rng)
+    head, part = _Head(skin, ears=True), person.hair.part
+    roots, vertex = _roots(skin, field, 780, rng)
+    beside = np.abs(roots[:, 0] - part) > 0.0025
+    roots, vertex = roots[beside], vertex[beside]
     depth = rng.random(len(roots))
     length = (np.maximum(roots[:, 1] - floor, 0.04) + 0.075) * rng.uniform(0.96, 1.06, len(roots))
     inset = np.clip(field[vertex] / 0.025, 0.1, 1)
@@ -302,12 +309,14 @@ def _bun(person: Person, skin: Skin, field: np.ndarray, rng: np.random.Generator
     centre = np.array([0.0, top + 0.006, -0.060])
     roots, vertex = _roots(skin, field, 820, rng)
     length = np.linalg.norm(roots - centre, axis=-1) * 1.12
-    lift = 0.0025 + 0.0045 * rng.random(len(roots))
+    lift = 0.002 + 0.004 * rng.random(len(roots)) * np.clip(field[vertex] / 0.03, 0.1, 1)
 
     def flow(p: np.ndarray, n: np.ndarray, r: np.ndarray) -> np.ndarray:
         return _along(centre - p, n) / 0.05 + 0.06 * _wander(p, 0.02)
 
-    locks = [_ribbons(head, _paths(head, roots, flow, length, lift, 12, 0.7), 0.0085 * rng.uniform(0.7, 1.2, len(roots)), vertex, rng, 0.9)]
+    locks = [
+        _ribbons(head, _paths(head, roots, flow, length, lift, 12, 0.95), 0.0085 * rng.uniform(0.7, 1.2, len(roots)), vertex, rng, 0.9)
+    ]
     turns = 90
     axis = np.array([0.0, 0.75, -0.66])
     first = np.cross(axis, [1.0, 0, 0])
@@ -362,20 +371,20 @@ def _beard(skin: Skin, rng: np.random.Generator) -> Locks:
     """A trimmed full beard."""
     head = _Head(skin)
     field = jaw(skin.template)
-    roots, vertex = _roots(skin, field, 620, rng, 0.0005)
+    roots, vertex = _roots(skin, field, 1500, rng, 0.0005)
     edge = np.clip((-0.012 - roots[:, 1]) / 0.06, 0.1, 1)
-    lip = (roots[:, 1] > -0.050) & (np.abs(roots[:, 0]) < 0.033)
-    length = np.where(lip, 0.011, 0.010 + 0.020 * edge) * rng.uniform(0.8, 1.15, len(roots))
+    lip = (roots[:, 1] > -0.053) & (np.abs(roots[:, 0]) < 0.031)
+    length = np.where(lip, 0.009, 0.009 + 0.016 * edge) * rng.uniform(0.8, 1.15, len(roots))
 
     def flow(p: np.ndarray, n: np.ndarray, r: np.ndarray) -> np.ndarray:
-        above = (r[:, 1:2] > -0.050) & (np.abs(r[:, :1]) < 0.033)
-        aside = np.tanh(r[:, :1] / 0.006) * (1.0, 0, 0) + (0, -0.75, 0)
+        above = (r[:, 1:2] > -0.053) & (np.abs(r[:, :1]) < 0.031)
+        aside = np.tanh(r[:, :1] / 0.004) * (1.0, 0, 0) + (0, -0.38, 0)
         down = np.array([0, -1.0, 0.15]) - 0.15 * np.sign(r[:, :1]) * np.array([1.0, 0, 0])
-        return _along(np.where(above, aside, down), n) + 0.16 * n + 0.3 * _wander(p, 0.012)
+        return _along(np.where(above, aside, down), n) + 0.05 * n + 0.2 * _wander(p, 0.012)
 
     lift = 0.001 + 0.006 * edge * rng.random(len(roots)) * np.where(lip, 0.3, 1)
-    width = np.where(lip, 0.0042, 0.0060) * rng.uniform(0.7, 1.2, len(roots))
-    return _ribbons(head, _paths(head, roots, flow, length, lift, 6, 0.55), width, vertex, rng, 0.6)
+    width = np.where(lip, 0.0028, 0.0036) * rng.uniform(0.7, 1.2, len(roots))
+    return _ribbons(head, _paths(head, roots, flow, length, lift, 6, 0.85), width, vertex, rng, 0.6)
 
 
 _STYLES = {"short": _short, "crop": _crop, "bob": _bob, "long": _long, "bun": _bun, "curly": _curly}

@@ -52,9 +52,26 @@ def clear_depth(depth: wp.array(dtype=wp.int64)):
     depth[wp.tid()] = wp.int64(9223372036854775807)
 
 
+@wp.func
+def row_start(value: float, slope: float, so_far: float):
+    """First pixel, counted from the row's start, at which value + slope * pixel >= 0; at least `so_far`."""
+    if slope > 1.0e-9:
+        return wp.max(so_far, wp.floor(-value / slope))
+    return so_far
+
+
+@wp.func
+def row_end(value: float, slope: float, so_far: float):
+    """Last such pixel; at most `so_far`."""
+    if slope < -1.0e-9:
+        return wp.min(so_far, wp.ceil(-value / slope))
+    return so_far
+
+
 @wp.kernel
 def rasterize(
     faces: wp.array(dtype=wp.vec3i),
+    materials: wp.array(dtype=wp.int32),
     screen: wp.array(dtype=wp.vec3),
     width: int,
     height: int,
@@ -71,22 +88,31 @@ def rasterize(
     area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
     if wp.abs(area) < 1.0e-9:
         return
+    if area > 0.0 and materials[f] == SKIN:
+        return  # skin is only ever seen from outside
     x0 = wp.max(int(wp.floor(wp.min(a[0], wp.min(b[0], c[0])) - 0.5)), 0)
     x1 = wp.min(int(wp.ceil(wp.max(a[0], wp.max(b[0], c[0])) - 0.5)), width - 1)
     y0 = wp.max(int(wp.floor(wp.min(a[1], wp.min(b[1], c[1])) - 0.5)), 0)
     y1 = wp.min(int(wp.ceil(wp.max(a[1], wp.max(b[1], c[1])) - 0.5)), height - 1)
     inverse = 1.0 / area
+    # Weights grow by a constant from one pixel to the next in a row.
+    du = (b[1] - c[1]) * inverse
+    dv = (c[1] - a[1]) * inverse
     for y in range(y0, y1 + 1):
-        for x in range(x0, x1 + 1):
-            px = float(x) + 0.5
-            py = float(y) + 0.5
-            u = ((b[0] - px) * (c[1] - py) - (b[1] - py) * (c[0] - px)) * inverse
-            v = ((c[0] - px) * (a[1] - py) - (c[1] - py) * (a[0] - px)) * inverse
+        py = float(y) + 0.5
+        px = float(x0) + 0.5
+        u0 = ((b[0] - px) * (c[1] - py) - (b[1] - py) * (c[0] - px)) * inverse
+        v0 = ((c[0] - px) * (a[1] - py) - (c[1] - py) * (a[0] - px)) * inverse
+        first = row_start(u0, du, row_start(v0, dv, row_start(1.0 - u0 - v0, -du - dv, 0.0)))
+        last = row_end(u0, du, row_end(v0, dv, row_end(1.0 - u0 - v0, -du - dv, float(x1 - x0))))
+        for k in range(int(first), int(last + 2.0)):
+            u = u0 + du * float(k)
+            v = v0 + dv * float(k)
             w = 1.0 - u - v
-            if u >= 0.0 and v >= 0.0 and w >= 0.0:
+            if u >= 0.0 and v >= 0.0 and w >= 0.0 and x0 + k <= x1:
                 z = u * a[2] + v * b[2] + w * c[2]
                 packed = (wp.int64(z * 1.0e6 + 1.0e7) << wp.int64(32)) | wp.int64(f)
-                wp.atomic_min(depth, y * width + x, packed)
+                wp.atomic_min(depth, y * width + x0 + k, packed)
 
 
 @wp.func
@@ -210,14 +236,30 @@ def shade(
         kind[i] = -1
         return
     f = int(packed & wp.int64(4294967295))
+    material = materials[f]
+    # Where a whole 2 x 2 pixel shows one smooth surface, two of its samples are enough.
+    xi = i % width
+    yi = i / width
+    if material == SKIN or material == CLOTH:
+        if (xi + yi) % 2 == 1:
+            corner = (yi - yi % 2) * width + xi - xi % 2
+            same = int(0)
+            for k in range(4):
+                other = depth[corner + (k / 2) * width + k % 2]
+                if other != wp.int64(9223372036854775807):
+                    if materials[int(other & wp.int64(4294967295))] == material:
+                        same += 1
+            if same == 4:
+                kind[i] = -2
+                return
     ia = faces[f][0]
     ib = faces[f][1]
     ic = faces[f][2]
     a = points[ia]
     b = points[ib]
     c = points[ic]
-    px = (float(i % width) + 0.5 - centre[0]) / focal
-    py = (float(i / width) + 0.5 - centre[1]) / focal
+    px = (float(xi) + 0.5 - centre[0]) / focal
+    py = (float(yi) + 0.5 - centre[1]) / focal
     ray = wp.vec3(px, py, 1.0)
     # Barycentric weights of the ray in the plane of the face.
     face_normal = wp.cross(b - a, c - a)
@@ -233,7 +275,6 @@ def shade(
     normal = wp.normalize(normals[ia] * u + normals[ib] * v + normals[ic] * w)
     paper = onpaper[ia] * u + onpaper[ib] * v + onpaper[ic] * w
     ao = occlusion[ia] * u + occlusion[ib] * v + occlusion[ic] * w
-    material = materials[f]
     view = -wp.normalize(point)
     if wp.dot(normal, view) < 0.0 and material != EYE:
         normal = wp.normalize(normal - view * (1.02 * wp.dot(normal, view)))
@@ -308,12 +349,12 @@ def shade(
         if look.pattern == 1:  # knitted ribs
             albedo = albedo * (0.86 + 0.2 * wp.abs(wp.sin(paper[0] * 900.0)))
         elif look.pattern == 2:  # stripes
-            albedo = wp.lerp(look.cloth, look.cloth_second, wp.smoothstep(0.15, 0.3, wp.sin(paper[1] * 190.0 + 25.0 * paper[2])))
+            albedo = wp.lerp(look.cloth, look.cloth_second, wp.smoothstep(0.1, 0.3, wp.sin(paper[1] * 330.0 + 40.0 * paper[2])))
         elif look.pattern == 3:  # a check
             line = wp.max(
                 wp.smoothstep(0.8, 0.95, wp.sin(paper[0] * 260.0)), wp.smoothstep(0.8, 0.95, wp.sin(paper[1] * 260.0 + 90.0 * paper[2]))
             )
-            albedo = wp.lerp(look.cloth, look.cloth_second, 0.75 * line)
+            albedo = wp.lerp(look.cloth, look.cloth_second, 0.8 * line)
         albedo = albedo * (0.92 + 0.16 * noise2(paper[0] * 1500.0, paper[1] * 1500.0 + paper[2] * 700.0))
         rough = 0.75
         shine = 0.5
@@ -369,8 +410,13 @@ def shade(
         light += spec * shine
         if material == EYE:
             light = light * (0.30 + 0.70 * wp.smoothstep(0.05, 0.75, ao))
+            window = wp.normalize(look.key + wp.vec3(0.25, 0.15, -1.0))
+            light += look.key_colour * (0.55 * wp.pow(wp.max(wp.dot(normal, wp.normalize(window + view)), 0.0), 900.0))
         elif material == TEETH or material == TONGUE or material == MOUTH:
-            light = light * (0.12 + 0.88 * ao)
+            floor_light = 0.12
+            if material == TEETH:
+                floor_light = 0.38
+            light = light * (floor_light + (1.0 - floor_light) * ao)
     colour[i] = wp.vec3(tone(light[0]), tone(light[1]), tone(light[2]))
 
 
@@ -392,18 +438,21 @@ def resolve(
     total = wp.vec3(0.0, 0.0, 0.0)
     heads = float(0.0)
     torsos = float(0.0)
+    counted = float(0.0)
     for v in range(samples):
         for u in range(samples):
             at = (y * samples + v) * width * samples + x * samples + u
-            if kind[at] < 0:
-                total += backdrop[i]
-            else:
-                total += colour[at]
-                if kind[at] == 1:
-                    torsos += 1.0
+            if kind[at] > -2:
+                counted += 1.0
+                if kind[at] < 0:
+                    total += backdrop[i]
                 else:
-                    heads += 1.0
-    share = 1.0 / float(samples * samples)
+                    total += colour[at]
+                    if kind[at] == 1:
+                        torsos += 1.0
+                    else:
+                        heads += 1.0
+    share = 1.0 / counted
     total = total * share
     head[i] = heads * share
     torso[i] = torsos * share

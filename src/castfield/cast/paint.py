@@ -117,7 +117,7 @@ class _Page:
         self.tint(0.5 * self.noise(0.003), (0.985, 0.97, 0.965))
         blood = (1.02, 0.80, 0.80)
         self.tint(face.flush * (0.75 * self.pair(0.043, nose[1] - 0.002, 0.020, 0.016) + 0.5 * self.spot(0, nose[1] - 0.002, 0.013)), blood)
-        self.tint(face.flush * (0.7 * self.pair(0.078, 0.0, 0.02, 0.04) + 0.25 * self.spot(0, seen[152][1] + 0.012, 0.018)), blood)
+        self.tint(face.flush * (0.4 * self.pair(0.082, 0.0, 0.012, 0.035) + 0.25 * self.spot(0, seen[152][1] + 0.012, 0.018)), blood)
         socket = self.pair(0.031, seen[145][1] - 0.008, 0.015, 0.006)
         self.tint(socket * (0.6 + 0.5 * face.age), (0.90, 0.83, 0.86))
         self.tint(self.pair(0.031, seen[159][1] + 0.005, 0.017, 0.006), (0.93, 0.85, 0.85))
@@ -192,8 +192,8 @@ class _Page:
         for line, depth in furrows:
             if depth > 0.02:
                 mark = self.stroke([line], 0.0012, 0.0011)
-                self.height -= 4.5e-4 * depth * mark
-                self.tint(0.55 * depth * mark, (0.86, 0.74, 0.70))
+                self.height -= 9e-4 * depth * mark
+                self.tint(0.8 * depth * mark, (0.84, 0.70, 0.66))
 
     def brows(self) -> None:
         face, rng = self.face, self.rng
