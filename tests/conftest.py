@@ -41,3 +41,19 @@ def rig(rig_folder: Path):
     from castfield.rigs import load_rig
 
     return load_rig(rig_folder)
+
+
+MADE_PEOPLE = {"ann": 20, "bob": 16, "cat": 15}
+"""Frames of the people in `rendered_project`."""
+
+
+@pytest.fixture(scope="session")
+def rendered_project(tmp_path_factory):
+    """A small made project after the render stage (`castfield.layout.Layout`); tests must leave it as it is."""
+    from made_project import CONFIG, made_project
+
+    from castfield.tasks.render import render_all
+
+    layout = made_project(tmp_path_factory.mktemp("made"), MADE_PEOPLE)
+    render_all(CONFIG, layout)
+    return layout

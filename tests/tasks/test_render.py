@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_project import CONFIG, SIZE, made_project
+from conftest import MADE_PEOPLE as PEOPLE
+from made_project import CONFIG, SIZE
 
 from castfield import media
 from castfield.config import RenderConfig
@@ -18,14 +19,10 @@ from castfield.shards import Job
 from castfield.tasks.poses import mean_rotation
 from castfield.tasks.render import Drive, drive_of, frame_split, open_model, ordered_pairs, plan, render_all, rendered
 
-PEOPLE = {"ann": 20, "bob": 16, "cat": 15}
 
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Layout:
-    layout = made_project(tmp_path_factory.mktemp("made"), PEOPLE)
-    render_all(CONFIG, layout)
-    return layout
+@pytest.fixture
+def project(rendered_project) -> Layout:
+    return rendered_project
 
 
 def index(layout: Layout, task: str) -> dict[str, dict]:

@@ -67,10 +67,9 @@ def figure(name: str, value: float | None, unit: bool = False) -> str:
         return "–"
     family, _, _ = split_name(name)
     if not family:
-        text = f"{value:,.0f}" if float(value).is_integer() else f"{value:.3g}"
-        return text.replace(",", " ")
+        return grouped(value) if float(value).is_integer() else f"{value:.3g}"
     entry = FAMILIES[family]
-    return f"{value:,.{entry.digits}f}".replace(",", " ") + (f" {entry.unit}" if unit and entry.unit else "")
+    return f"{value:,.{entry.digits}f}".replace(",", "\u202f") + (f" {entry.unit}" if unit and entry.unit else "")
 
 
 def count(number: int, thing: str, plural: str = "") -> str:
