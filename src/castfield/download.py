@@ -58,7 +58,7 @@ def _job(source: Source, config: DownloadConfig, layout: Layout) -> Job:
     start = end = None
     code = ""
     if source.cast:
-        kind, where = "cast", source.cast
+        kind, where, end = "cast", source.cast, source.end
         inputs["rig"] = layout.rig
         from castfield import cast, rigs
 
@@ -89,7 +89,7 @@ def _film(job: Job, folder: Path) -> Path:
     from castfield.cast import film  # the cast needs the rig and the voice: only a data set with synthetic people pays
 
     path = folder / f"{job.clip}.mp4"
-    film(job.params.where, job.inputs["rig"], path, folder / f"{job.clip}.npz")
+    film(job.params.where, job.inputs["rig"], path, folder / f"{job.clip}.npz", job.params.end)
     return path
 
 

@@ -82,9 +82,9 @@ class Camera:
         """backdrop: (S, S, 3) displayed linear light, also the picture's size; focal in pixels."""
         import warp as wp
 
-        from castfield.cast import kernels
+        from castfield.cast import kernels, shader
 
-        self._wp, self._k = wp, kernels
+        self._wp, self._k, self._shader = wp, kernels, shader
         self.size, self.focal = len(backdrop), focal
         self.surface = surface
         wide = self.size * SAMPLES
@@ -112,7 +112,7 @@ class Camera:
         self._look = self._make_look(colours)
 
     def _make_look(self, colours: Colours) -> Any:
-        look = self._k.Look()
+        look = self._shader.Look()
         for name in ("key", "fill", "rim"):
             direction = np.asarray(getattr(colours.lights, name))
             setattr(look, name, self._wp.vec3(*(direction / np.linalg.norm(direction)).tolist()))
@@ -150,7 +150,7 @@ class Camera:
             self._torso_share, self._paint, self._relief,
             wp.mat33(*axes.ravel().tolist()), wp.vec3(*origin.tolist()), SHADOW_SPAN, SHADOW_SIZE, self._shadow, self._look,
         ]  # fmt: skip
-        wp.launch(k.shade, dim=wide * wide, inputs=inputs, outputs=[self._colour, self._kind], device="cpu")
+        wp.launch(self._shader.shade, dim=wide * wide, inputs=inputs, outputs=[self._colour, self._kind], device="cpu")
         wp.launch(
             k.resolve,
             dim=self.size**2,

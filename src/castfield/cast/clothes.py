@@ -164,8 +164,8 @@ def _collar(style: str, points: np.ndarray, paper: np.ndarray, normal: np.ndarra
     front = np.arctan2(base[:, 0], base[:, 2] - base[:, 2].mean())
     rows = []
     for height, away in profile:
-        rise = np.full(count, height)
-        reach = np.full(count, away)
+        rise = np.full(count, 0.001 * height)
+        reach = np.full(count, 0.001 * away)
         if style == "shirt":  # the two points of the collar, and the gap between them
             point = np.exp(-(((np.abs(front) - 0.42) / 0.30) ** 2))
             if height < 0:
@@ -195,11 +195,11 @@ def _inside_out(rows: list[np.ndarray], out: np.ndarray) -> bool:
 
 
 _PROFILES = {
-    # (up along the neck, away from the skin) in metres, from the inside of the neckline to its outside
-    "crew": ((-0.002, -0.002), (0.005, -0.001), (0.009, 0.0015), (0.0095, 0.004), (0.006, 0.0065), (0.0, 0.0065), (-0.006, 0.004), (-0.010, 0.000)),
-    "vee": ((-0.002, -0.002), (0.004, -0.001), (0.008, 0.001), (0.0085, 0.003), (0.005, 0.005), (0.0, 0.005), (-0.007, 0.0035), (-0.012, 0.000)),
-    "roll": ((-0.004, -0.002), (0.008, 0.000), (0.018, 0.002), (0.022, 0.005), (0.023, 0.008), (0.019, 0.011), (0.009, 0.012), (-0.004, 0.011), (-0.012, 0.004)),
-    "shirt": ((-0.004, -0.002), (0.010, 0.001), (0.022, 0.003), (0.027, 0.006), (0.025, 0.009), (0.012, 0.012), (-0.004, 0.012)),
+    # (up along the neck, away from the skin) in millimetres, from the inside of the neckline to its outside
+    "crew": ((-2, -2), (5, -1), (9, 1.5), (9.5, 4), (6, 6.5), (0, 6.5), (-6, 4), (-10, 0)),
+    "vee": ((-2, -2), (4, -1), (8, 1), (8.5, 3), (5, 5), (0, 5), (-7, 3.5), (-12, 0)),
+    "roll": ((-4, -2), (8, 0), (18, 2), (22, 5), (23, 8), (19, 11), (9, 12), (-4, 11), (-12, 4)),
+    "shirt": ((-4, -2), (10, 1), (22, 3), (27, 6), (25, 9), (12, 12), (-4, 12)),
 }  # fmt: skip
 
 

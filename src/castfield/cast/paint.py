@@ -85,7 +85,7 @@ class _Page:
         import cv2
 
         sheet = np.zeros((SIDE, SIDE), np.uint8)
-        cv2.fillPoly(sheet, [np.round(self.texels(points) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        cv2.fillPoly(sheet, [np.round(self.texels(points) * 16).astype(np.int32)], (255,), cv2.LINE_AA, 4)
         return _blur(sheet / 255.0, soft / SPAN * SIDE)
 
     def stroke(self, lines: list[np.ndarray], width: float, soft: float = 0.0) -> np.ndarray:
@@ -96,7 +96,7 @@ class _Page:
         sheet = np.zeros((SIDE * fine, SIDE * fine), np.uint8)
         thickness = max(1, round(width / SPAN * SIDE * fine))
         for line in lines:
-            cv2.polylines(sheet, [np.round(self.texels(line) * fine * 16).astype(np.int32)], False, 255, thickness, cv2.LINE_AA, 4)
+            cv2.polylines(sheet, [np.round(self.texels(line) * fine * 16).astype(np.int32)], False, (255,), thickness, cv2.LINE_AA, 4)
         small = cv2.resize(sheet, (SIDE, SIDE), interpolation=cv2.INTER_AREA) / 255.0
         return _blur(small, soft / SPAN * SIDE) if soft else small
 
@@ -152,7 +152,7 @@ class _Page:
             fold = _curve(top + np.array([0, 0.0062]) * np.array([0.45, 0.75, 0.95, 1, 1, 1, 0.95, 0.85, 0.6])[:, None])
             self.tint(self.stroke([fold], 0.0010, 0.0009) * 1.2, (0.72, 0.58, 0.54))
             inner = top[-1] * np.array([0.93, 1])
-            self.blend(0.55 * self.spot(*inner, 0.0022, 0.0015), linear("#b3706a"))
+            self.blend(0.55 * self.spot(inner[0], inner[1], 0.0022, 0.0015), linear("#b3706a"))
 
     def stubble(self) -> None:
         kind = self.person.hair.beard

@@ -189,7 +189,7 @@ _CAST = (
         ),
         temper=Temper(turn=(5.0, 3.0, 3.5), rest=(-3, -1, -2), brows=0.4, smile=0.25, blinks=0.45),
         hair=Hair("bob", "#b3aca2", 0.16, part=-0.025),
-        face=Face(skin="#e0b59e", lips="#b06a68", brows="#9c9184", brow_weight=0.7, iris="#4c7183", flush=1.4, age=0.75, freckles=0.25, liner=0.45),
+        face=Face(skin="#e0b59e", lips="#b06a68", brows="#9c9184", brow_weight=0.7, iris="#4c7183", flush=1.4, age=0.75, freckles=0.25),
         clothes=Clothes("shirt", "#47618f", "#e9e4da"),
         room=Room("#93a08c", "#efe3c2", ("#5d7a55", "#c48a7c", "#e6cf9c")),
     ),
