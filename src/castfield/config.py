@@ -213,7 +213,7 @@ class PersonalizeConfig:
 
 @dataclass(frozen=True)
 class RenderConfig:
-    swing_degrees: float = 25.0
+    swing_degrees: float = 15.0
     """Novel views swing this far to each side."""
     max_pairs: int = 90
     """Most (identity, driver) pairs of expression transfer; beyond it a seeded sample. 0 = all ordered pairs."""
