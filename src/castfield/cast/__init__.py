@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from castfield.cast.people import people
 
 if TYPE_CHECKING:
-    from castfield.cast.film import Truth
+    from castfield.cast.filming import Truth
 
 __all__ = ["film", "people"]
 
 
 def film(name: str, rig_folder: Path, video: Path, truth: Path, seconds: float | None = None) -> Truth:
-    """Film one person of the cast; see `castfield.cast.film.film`."""
-    from castfield.cast.film import film as shoot
+    """Film one person of the cast; see `castfield.cast.filming.film`."""
+    from castfield.cast.filming import film as shoot
 
     return shoot(name, rig_folder, video, truth, seconds)

@@ -248,7 +248,7 @@ def shade(
             radius = 0.02
         streaks = noise2(angle * 9.0 + 40.0, radius * 900.0) * 0.5 + noise2(angle * 22.0 + 90.0, radius * 500.0) * 0.5
         inner = wp.smoothstep(0.0017, 0.0045, radius)
-        iris = look.iris * (0.65 + 0.75 * streaks) * (1.25 - 0.35 * inner)
+        iris = look.iris * (0.40 + 0.55 * streaks) * (1.30 - 0.45 * inner)
         iris = wp.lerp(iris, look.iris_edge, wp.smoothstep(0.0046, 0.0059, radius))
         iris = iris * wp.smoothstep(0.0017, 0.0022, radius)
         vein = noise2(paper[0] * 900.0, paper[1] * 1600.0)
@@ -263,11 +263,13 @@ def shade(
         rough = 0.25
         wrap = wp.vec3(0.3, 0.28, 0.25)
     elif material == TONGUE:
-        albedo = wp.vec3(0.50, 0.19, 0.18)
+        albedo = wp.vec3(0.46, 0.135, 0.12)
         rough = 0.35
+        shine = 0.35
     elif material == MOUTH:
-        albedo = wp.vec3(0.36, 0.12, 0.11)
+        albedo = wp.vec3(0.34, 0.085, 0.075)
         rough = 0.3
+        shine = 0.25
     elif material == LASH:
         albedo = wp.vec3(0.020, 0.016, 0.014)
         shine = 0.2
@@ -333,7 +335,7 @@ def shade(
         spec += look.fill_colour * (gloss(normal, wp.normalize(look.fill + view), view, rough, f0) * wp.max(nf, 0.0) * ao)
         spec += look.rim_colour * (gloss(normal, wp.normalize(look.rim + view), view, rough, f0) * wp.max(nr, 0.0) * ao)
         grazing = wp.pow(1.0 - wp.max(wp.dot(normal, view), 0.0), 4.0)
-        spec += look.sky * (0.10 * grazing * ao)
+        spec += look.sky * (0.10 * grazing * ao * wp.smoothstep(0.6, -0.3, normal[1]))
         light += spec * shine
         if material == EYE:
             light = light * (0.30 + 0.70 * wp.smoothstep(0.05, 0.75, ao))
