@@ -143,3 +143,16 @@ def test_the_job_names_every_file_it_reads(project):
         Path("data/models/generic/model.pt"), Path("data/frames/bob.mkv"), Path("data/masks/bob.mkv"), Path("data/masks/bob.png"),
         Path("data/tracks/bob.npz"), Path("data/tracks/ann.npz"), Path("data/speech/ann.wav"), Path("data/frames/ann.mkv"),
     }  # fmt: skip
+
+
+def test_a_parameter_renders_anew_only_what_depends_on_it(project):
+    def entries(**changes):
+        tasks = plan(replace(CONFIG, render=replace(CONFIG.render, **changes)), project)
+        return {task: [e for e in entries] for task, entries in tasks.items()}
+
+    before = entries()
+    assert entries(max_pairs=2, grid_people=1) == before | {"transfer": entries(max_pairs=2)["transfer"]}
+    assert set(entries(max_pairs=2)["transfer"]) < set(before["transfer"])
+    for changes, task in (({"max_seconds": 0.2}, {"transfer", "novel_view"}), ({"swing_degrees": 5.0}, {"novel_view"})):
+        after = entries(**changes)
+        assert {name for name in before if after[name] != before[name]} == task

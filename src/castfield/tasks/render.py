@@ -198,6 +198,15 @@ def code() -> list[Path]:
     return modules + [path for folder in folders for path in sorted(folder.glob("*.py"))]
 
 
+USED = {"transfer": ("shown_size", "max_seconds"), "novel_view": ("shown_size", "max_seconds", "swing_degrees")}
+"""Parameters that a task's videos depend on; of the other tasks `shown_size` alone."""
+
+
+def used(task: str, config: RenderConfig) -> RenderConfig:
+    """The config with what does not concern the task at its defaults, so that changing it renders nothing anew."""
+    return RenderConfig(**{name: getattr(config, name) for name in USED.get(task, ("shown_size",))})
+
+
 def job_of(entry: Entry) -> Job:
     """The work of one entry and every file that it reads."""
     layout = entry.layout
@@ -250,7 +259,7 @@ def plan(config: Config, layout: Layout) -> dict[str, list[Entry]]:
         if task not in ("transfer", "novel_view"):
             split = split_frames(len(Track.load(layout.tracks / f"{driver}.npz")))
             held = tuple(int(f) for f in np.concatenate([split.end, split.speech]))
-        return Entry(task, identity, driver, str(folder.relative_to(layout.root)), config.render, str(layout.root), held)
+        return Entry(task, identity, driver, str(folder.relative_to(layout.root)), used(task, config.render), str(layout.root), held)
 
     known = [clip for clip in clips if clip in open_model(layout.generic).clips]
     if not known:
