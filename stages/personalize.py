@@ -4,6 +4,7 @@ from castfield.config import Config
 from castfield.images import load_all_images
 from castfield.layout import Layout
 from castfield.manifest import load_manifest
+from castfield.rigs import load_rig
 from castfield.scratch import write_json
 from castfield.stage import fresh, run_stage
 from castfield.systems import load_model
@@ -13,7 +14,7 @@ from castfield.systems.personal import personalize_cast
 def main(config: Config, layout: Layout) -> None:
     manifest = load_manifest(layout.manifest(config.dataset))
     images = load_all_images(layout, config.train.size)
-    report = personalize_cast(config, manifest, load_model(layout.generic), images, fresh(layout.personal))
+    report = personalize_cast(config, manifest, load_model(layout.generic), images, fresh(layout.personal), load_rig(layout.rig))
     write_json(layout.metrics / "personalize.json", report)
 
 

@@ -3,6 +3,7 @@
 from castfield.config import Config
 from castfield.images import load_all_images
 from castfield.layout import Layout
+from castfield.rigs import load_rig
 from castfield.scratch import write_json
 from castfield.stage import fresh, run_stage
 from castfield.systems import train
@@ -11,7 +12,7 @@ from castfield.systems.learn import write_curve
 
 def main(config: Config, layout: Layout) -> None:
     images = load_all_images(layout, config.train.size)
-    _, report = train(config, images, fresh(layout.generic))
+    _, report = train(config, images, fresh(layout.generic), rig=load_rig(layout.rig))
     write_curve(layout.metrics / "curves/train.csv", report.pop("curve"))
     write_json(layout.metrics / "train.json", report)
 

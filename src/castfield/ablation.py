@@ -20,6 +20,7 @@ from castfield.config import Config, Module, load_config
 from castfield.evaluation import evaluate
 from castfield.images import load_all_images
 from castfield.layout import Layout
+from castfield.rigs import load_rig
 from castfield.scratch import atomic, fingerprint, scratch, write_json
 from castfield.systems import train
 from castfield.systems.learn import fingerprint_parts, learning_config
@@ -86,7 +87,7 @@ def measure(config: Config, layout: Layout) -> dict[str, float]:
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.is_symlink():
                 link.symlink_to(getattr(layout, stage).resolve())
-        _, report = train(config, images, own.generic, title=f"{config.module} seed {config.seed}")
+        _, report = train(config, images, own.generic, rig=load_rig(layout.rig), title=f"{config.module} seed {config.seed}")
         report.pop("curve")
         write_json(own.metrics / "train.json", report)
         render_task("transfer", plan(config, own)["transfer"], config, own)

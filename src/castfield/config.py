@@ -165,6 +165,8 @@ class GridConfig:
     """Share of the rays inside the head's box."""
     mask_weight: float = 0.1
     """Weight of the squared difference between opacity and head mask in the loss."""
+    air_weight: float = 3e-4
+    """Weight of the density that is learned in the air, away from the fitted head, in the loss."""
     latent_weight: float = 0.1
     """Weight of |l|^2 in the loss."""
     identity_weight: float = 1e-4

@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from castfield.fields.planes import look_up, to_unit
-from castfield.fields.proposal import CELLS, FLOOR, Proposal
+from castfield.fields.planes import CELLS, cell_centres, look_up, to_unit
+from castfield.fields.proposal import FLOOR, Proposal
 
 
 def bilinear(plane, u, v):
@@ -59,7 +59,7 @@ def test_to_unit():
 
 def test_proposal_finds_what_was_put_in():
     proposal = Proposal(2)
-    centres = proposal.centres()
+    centres = cell_centres()
     ball = (centres.norm(dim=-1) < 0.05).float() * 100
     for _ in range(30):
         proposal.update(1, ball)
@@ -77,5 +77,5 @@ def test_proposal_finds_what_was_put_in():
 def test_proposal_cells_lie_where_they_are_looked_up():
     proposal = Proposal(1)
     proposal.set_hull(0, torch.zeros(CELLS**3, dtype=torch.bool).index_fill(0, torch.tensor([12345]), True))
-    found = proposal.along(proposal.centres(torch.rand(CELLS**3, 3))[None], torch.tensor([0]))[0]
+    found = proposal.along(cell_centres(torch.rand(CELLS**3, 3))[None], torch.tensor([0]))[0]
     assert found.nonzero().flatten().tolist() == [12345]

@@ -2,7 +2,8 @@
 
 Each person has planes of their own (`identity: planes`) or all share one set (`identity: conditioning`, where identity enters
 only through M(e, i), as in the paper). Expression moves the features: a handful of further planes, shared by the cast, are
-mixed by tanh(linear[M(e, i), l]). The network sees the features and, as a bias of its first layer, M(e, i) and l.
+mixed by tanh(linear[M(e, i), l]). The network sees the features and, as a bias of its first layer, M(e, i) and l. To its raw density
+a prior is added that comes from the fitted head (`systems.shape`).
 """
 
 from __future__ import annotations
@@ -13,11 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from castfield.config import GridConfig
-from castfield.fields.planes import BOX_HIGH, BOX_LOW, PlaneLevel, depth_texels, look_up, to_unit
+from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, PlaneLevel, depth_texels, look_up, to_unit
 
 DENSITY_SCALE = 100.0
 """Densities are this many times the softplus of the network's output, per metre: a head is opaque within centimetres."""
 DENSITY_SHIFT = 1.0
+
+
+def to_density(raw: Tensor) -> Tensor:
+    """Raw output -> density per metre."""
+    return torch.nn.functional.softplus(raw - DENSITY_SHIFT) * DENSITY_SCALE
 
 
 @dataclass
@@ -35,6 +41,8 @@ class Prepared:
     """(B, 2, C, s, t)."""
     bias: Tensor
     """(B, width)."""
+    prior: Tensor
+    """(G, 1, D, D, D): what is added to the raw density."""
 
 
 class GridField(nn.Module):
@@ -42,6 +50,7 @@ class GridField(nn.Module):
 
     box_low: Tensor
     box_high: Tensor
+    prior: Tensor
 
     def __init__(self, people: int, condition: int, latent: int, config: GridConfig) -> None:
         super().__init__()
@@ -57,6 +66,7 @@ class GridField(nn.Module):
         self.out = nn.Linear(config.width, 4)
         self.register_buffer("box_low", torch.tensor(BOX_LOW))
         self.register_buffer("box_high", torch.tensor(BOX_HIGH))
+        self.register_buffer("prior", torch.zeros(people, CELLS, CELLS, CELLS))
 
     def prepare(self, people: Tensor, condition: Tensor, latent: Tensor) -> Prepared:
         """people (G,) whose planes to use, condition (B, o), latent (B, L), with the frames of each person side by side."""
@@ -74,10 +84,16 @@ class GridField(nn.Module):
             moved_front,
             moved_side,
             self.entry_condition(both),
+            self.prior[people][:, None],
         )  # fmt: skip
 
     def forward(self, points: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
         """points (B, P, 3) metres in head space -> density (B, P) per metre and colour (B, P, 3) in [0, 1]."""
+        learned, prior, colour = self.parts(points, prepared)
+        return to_density(learned + prior), torch.sigmoid(colour)
+
+    def parts(self, points: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor, Tensor]:
+        """What is learned of the raw density (B, P), its prior (B, P), and the raw colour (B, P, 3)."""
         frames, count = points.shape[:2]
         unit = to_unit(points, self.box_low, self.box_high)
         grouped = unit.reshape(prepared.groups, -1, 3)
@@ -86,8 +102,8 @@ class GridField(nn.Module):
         features.append(look_up(prepared.moved_front, prepared.moved_side, unit))
         hidden = torch.relu(self.entry(torch.cat(features, -1)) + prepared.bias[:, None])
         out = self.out(torch.relu(self.hidden(hidden)))
-        density = torch.nn.functional.softplus(out[..., 0] - DENSITY_SHIFT) * DENSITY_SCALE
-        return density, torch.sigmoid(out[..., 1:])
+        prior = torch.nn.functional.grid_sample(prepared.prior, grouped[:, None, None], padding_mode="border", align_corners=False)
+        return out[..., 0], prior.reshape(frames, count), out[..., 1:]
 
     def plane_parameters(self) -> list[nn.Parameter]:
         """The planes, which learn at a rate of their own."""

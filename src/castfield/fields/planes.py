@@ -9,9 +9,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-BOX_LOW = (-0.17, -0.22, -0.10)
-BOX_HIGH = (0.17, 0.18, 0.12)
+BOX_LOW = (-0.17, -0.22, -0.14)
+BOX_HIGH = (0.17, 0.19, 0.15)
 """Corners of the canonical box in metres: what a head with hair and neck fills (see `castfield.geometry` for the axes)."""
+CELLS = 48
+"""Cells along each side of the box for what is known coarsely: proposal and prior of the density."""
+
+
+def cell_centres(jitter: Tensor | None = None) -> Tensor:
+    """Centres (48^3, 3) of the box's cells in metres, z slowest; jitter (48^3, 3) in [0, 1) moves each within its cell."""
+    axis = torch.arange(CELLS, dtype=torch.float32)
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    share = (torch.stack([x, y, z], -1).reshape(-1, 3) + (0.5 if jitter is None else jitter)) / CELLS
+    low, high = torch.tensor(BOX_LOW), torch.tensor(BOX_HIGH)
+    return low + share * (high - low)
 
 
 def to_unit(points: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from castfield.fields.planes import BOX_HIGH, BOX_LOW, to_unit
+from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, to_unit
 
-CELLS = 48
 FLOOR = 3.0
 """Density per metre that every cell of the hull keeps in the proposal, so that nothing is ruled out for good."""
 
@@ -30,14 +29,10 @@ class Proposal(nn.Module):
         self.register_buffer("guide", torch.full(shape, 30.0 + FLOOR), persistent=False)
         self.register_load_state_dict_post_hook(lambda proposal, keys: proposal.refresh())
 
-    def centres(self, jitter: Tensor | None = None) -> Tensor:
-        """Cell centres (48^3, 3) in metres; jitter (48^3, 3) in [0, 1) moves each within its cell."""
-        axis = torch.arange(CELLS, dtype=torch.float32)
-        z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-        cell = torch.stack([x, y, z], -1).reshape(-1, 3)
-        share = (cell + (0.5 if jitter is None else jitter)) / CELLS
-        low, high = torch.tensor(BOX_LOW), torch.tensor(BOX_HIGH)
-        return (low + share * (high - low)).to(self.density.device)
+    def start(self, person: int, density: Tensor, inside: Tensor) -> None:
+        """What is known beforehand: densities (48^3,) per metre, and (48^3,) bool which cells the masks do not rule out."""
+        self.density[person] = density.reshape(CELLS, CELLS, CELLS)
+        self.set_hull(person, inside)
 
     def set_hull(self, person: int, inside: Tensor) -> None:
         """inside (48^3,) bool: cells that the person's masks do not rule out."""

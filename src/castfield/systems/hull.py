@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from castfield.fields.proposal import CELLS, Proposal
+from castfield.fields.planes import CELLS
 from castfield.geometry import project
 from castfield.images import ClipImages, grow
 
@@ -16,12 +14,6 @@ VIEWS = 24
 """Training frames that are looked at, evenly spread."""
 SHARE = 0.25
 """A cell belongs to the hull when it lies in the grown mask of this share of them: a jaw is open only now and then."""
-
-
-def set_hulls(proposal: Proposal, images: Sequence[ClipImages]) -> None:
-    """Set the hull of every clip, in order."""
-    for person, clip in enumerate(images):
-        proposal.set_hull(person, visual_hull(clip, proposal.centres()))
 
 
 def visual_hull(clip: ClipImages, centres: Tensor) -> Tensor:

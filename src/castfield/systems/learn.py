@@ -18,6 +18,7 @@ import torch
 import castfield
 from castfield.config import Config
 from castfield.images import ClipImages
+from castfield.rigs import Rig
 from castfield.scratch import atomic, fingerprint
 from castfield.systems.model import Model, build_model, save_model
 from castfield.training.batches import Batches
@@ -41,29 +42,46 @@ def steps_for(config: Config, clips: int) -> int:
 
 
 def train(
-    config: Config, images: Sequence[ClipImages], out: Path | None, *, steps: int | None = None, title: str = "train"
+    config: Config,
+    images: Sequence[ClipImages],
+    out: Path | None,
+    *,
+    rig: Rig | None = None,
+    steps: int | None = None,
+    title: str = "train",
 ) -> tuple[Model, dict[str, Any]]:
     """Train one field for all clips; writes `<out>/model.pt` (unless out is None) and returns the model and its report.
 
+    With a `rig` the fast field starts from the fitted heads.
     A run that was killed goes on from its checkpoint in the scratch folder and ends with the same bits.
     """
     torch.set_num_threads(config.train.threads)
     steps = steps_for(config, len(images)) if steps is None else steps
-    key = fingerprint(
-        "train", config.system, config.module, config.seed, learning_config(config), steps, *fingerprint_parts(images), *code_files()
-    )
-    model = build_model(config, images)
-    model.system.to(pick_device(config.train.device))
-    history = fit_model(model, images, config, steps, Checkpoints("train", key, config.train.save_seconds), title)
+    model = build_model(config, images, rig)
+    history = fit_model("train", model, images, config, steps, title=title)
     if out is not None:
         save_model(model, out)
     return model, report_of(model, history, images)
 
 
 def fit_model(
-    model: Model, images: Sequence[ClipImages], config: Config, steps: int, checkpoints: Checkpoints, title: str, lr_share: float = 1.0
+    stage: str, model: Model, images: Sequence[ClipImages], config: Config, steps: int, *, title: str, lr_share: float = 1.0
 ) -> History:
-    """Train a model in place; see `training.loop.fit`."""
+    """Train a model in place, from the checkpoint of the same run where there is one: see `training.loop.fit`."""
+    fixed = [name for name, parameter in model.system.named_parameters() if not parameter.requires_grad]
+    parts = [
+        stage,
+        steps,
+        lr_share,
+        fixed,
+        config.seed,
+        model.module,
+        learning_config(config),
+        state_hash(model),
+        *fingerprint_parts(images),
+    ]
+    checkpoints = Checkpoints(stage, fingerprint(*parts, *code_files()), config.train.save_seconds)
+    model.system.to(pick_device(config.train.device))
     batches = Batches(images, model.system.plan(), config.seed)
     return fit(model.system, batches, steps, checkpoints, title=title, lr_share=lr_share)
 
@@ -92,6 +110,15 @@ def fingerprint_parts(images: Sequence[ClipImages]) -> list[Any]:
             digest.update(np.ascontiguousarray(array).data)
         parts += [clip.clip, clip.size, clip.focal, digest.hexdigest()]
     return parts
+
+
+def state_hash(model: Model) -> str:
+    """Hash of a model's weights: what a run starts from."""
+    digest = hashlib.sha256()
+    for name, value in model.system.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def report_of(model: Model, history: History, images: Sequence[ClipImages]) -> dict[str, Any]:

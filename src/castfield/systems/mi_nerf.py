@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from castfield.config import GridConfig, MLPConfig, TrainConfig
 from castfield.fields.codes import Codes
-from castfield.fields.grid import GridField
+from castfield.fields.grid import GridField, Prepared, to_density
 from castfield.fields.interaction import build_module
 from castfield.fields.mlp import RADIUS, PaperField
+from castfield.fields.planes import CELLS, cell_centres
 from castfield.fields.proposal import Proposal
 from castfield.fields.smoothing import AttentionSmoothing
 from castfield.rendering.compositing import Rendering
@@ -154,7 +155,7 @@ class PaperSystem(MINeRF):
 class GridSystem(MINeRF):
     """`field: grid`. Few samples near the surface that a proposal expects; colour and mask loss."""
 
-    rays_at_once = 65536
+    rays_at_once = 16384
     """Rays that are rendered together, which bounds memory."""
 
     def __init__(self, spec: Spec) -> None:
@@ -167,7 +168,7 @@ class GridSystem(MINeRF):
 
     def plan(self) -> Plan:
         config = self.config
-        return Plan(config.frames, config.clips, config.rays, config.head_share, config.samples)
+        return Plan(config.frames, config.clips, config.rays, config.head_share, config.samples + 3)
 
     def may_hit(self, people: Tensor, rays: Rays) -> Tensor:
         """(F, R) bool: False where a ray meets no cell of the person's hull."""
@@ -180,10 +181,17 @@ class GridSystem(MINeRF):
         self, people: Tensor, condition: Tensor, latent: Tensor, rays: Rays, background: Tensor, noise: Tensor | None = None
     ) -> Rendering:
         """Colours of rays (F, R) of `people` (F,), over background (F, R, 3); equal numbers of frames of each person side by side."""
-        field = self.field
+        return self.march(people, self.prepare(people, condition, latent), rays, background, noise)
+
+    def prepare(self, people: Tensor, condition: Tensor, latent: Tensor) -> Prepared:
+        """Gather what is the same for all points of a frame."""
         # Without gradients a copy of the planes per frame is cheap, and lets the look-up use all threads.
         groups = self._groups(people) if torch.is_grad_enabled() else torch.zeros_like(people) if self.shared else people
-        prepared = field.prepare(groups, condition, latent)
+        return self.field.prepare(groups, condition, latent)
+
+    def march(self, people: Tensor, prepared: Prepared, rays: Rays, background: Tensor, noise: Tensor | None) -> Rendering:
+        """As `render`, with what is the same for all points of a frame at hand."""
+        field = self.field
         near, far = box_bounds(rays, field.box_low, field.box_high)
 
         def query(points: Tensor) -> tuple[Tensor, Tensor]:
@@ -194,6 +202,15 @@ class GridSystem(MINeRF):
             return self.proposal.along(points.flatten(1, 2), people).unflatten(1, points.shape[1:3])
 
         return guided(query, expect, rays, near, far, background, self.config.samples, PROBES, noise)
+
+    def start(self, person: int, prior: Tensor, inside: Tensor) -> None:
+        """What is known of a person beforehand: the prior of the raw density (48^3,), and the cells that their masks allow (48^3,)."""
+        shape = (CELLS, CELLS, CELLS)
+        if self.shared:  # identity enters only through the module, so all have the mean head
+            self.field.prior[0] += prior.reshape(shape) / len(self.spec.frames)
+        else:
+            self.field.prior[person] = prior.reshape(shape)
+        self.proposal.start(person, to_density(prior), inside)
 
     def _groups(self, people: Tensor) -> Tensor:
         """Whose planes are looked up, once for each run of frames of one person."""
@@ -207,13 +224,24 @@ class GridSystem(MINeRF):
         people, config = batch.people, self.config
         condition, latent = self.condition(people, batch.expression, self.window_latents(people, batch.rows), False)
         rays = pixel_rays(batch.pixels, batch.rotation, batch.translation, batch.focal, self.spec.train.size)
-        seen = self.render(people, condition, latent, rays, batch.background, batch.noise)
+        prepared = self.prepare(people, condition, latent)
+        samples = config.samples
+        seen = self.march(people, prepared, rays, batch.background, batch.noise[..., :samples])
         colour = ((seen.colour - batch.colour) ** 2).mean()
         mask = ((seen.alpha - batch.mask) ** 2).mean()
         of_latent, of_identity = self.regularisation(latent, people)
-        total = colour + config.mask_weight * mask
+        total = colour + config.mask_weight * mask + config.air_weight * self.air(prepared, batch.noise[:, ::2, samples:])
         total = total + config.latent_weight * of_latent / max(1, latent.shape[1]) + config.identity_weight * of_identity
         return total, colour.detach()
+
+    def air(self, prepared: Prepared, places: Tensor) -> Tensor:
+        """Mean square of the raw density that was learned in the air, at random places (F, P, 3) in [0, 1) of the box.
+
+        Nothing that a camera saw speaks of what lies behind the visible surface; this keeps it as the prior has it.
+        """
+        points = self.field.box_low + places * (self.field.box_high - self.field.box_low)
+        learned, prior, _ = self.field.parts(points, prepared)
+        return (torch.relu(learned) * (prior < 0)).square().mean()
 
     def parameter_groups(self) -> list[ParameterGroup]:
         config, planes = self.config, self.field.plane_parameters()
@@ -233,8 +261,7 @@ class GridSystem(MINeRF):
         choices = expressions[person]
         device = self.codes.identity.device
         expression = torch.from_numpy(choices[random.integers(len(choices))]).float().to(device)
-        jitter = torch.from_numpy(random.random((len(self.proposal.centres()), 3), np.float32))
-        points = self.proposal.centres(jitter)
+        points = cell_centres(torch.from_numpy(random.random((CELLS**3, 3), np.float32))).to(device)
         inside = self.proposal.hull[person].reshape(-1).bool()
         index = torch.tensor([person], device=device)
         latent = self.codes.mean_latent(person)[None] if self.codes.latent_dim else self.codes.latent(index, index)

@@ -13,10 +13,13 @@ from torch import Tensor
 
 from castfield.config import Config, TrainConfig, from_dict
 from castfield.errors import CastfieldError, nearest
+from castfield.fields.planes import cell_centres
 from castfield.images import ClipImages
+from castfield.rigs import Rig
 from castfield.scratch import atomic
-from castfield.systems.hull import set_hulls
+from castfield.systems.hull import visual_hull
 from castfield.systems.mi_nerf import GridSystem, MINeRF, PaperSystem, Spec
+from castfield.systems.shape import density_prior
 from castfield.training.checkpoints import to_bytes
 
 FORMAT = 1
@@ -85,15 +88,22 @@ class Model:
         return system.condition(people, e[window], latent.to(device)[window], system.smooths(self.progress))
 
 
-def build_model(config: Config, images: Sequence[ClipImages]) -> Model:
-    """A fresh model for these clips, seeded."""
+def build_model(config: Config, images: Sequence[ClipImages], rig: Rig | None) -> Model:
+    """A fresh model for these clips, seeded. The fast field starts from the rig's fitted heads; without a rig, from nothing."""
     torch.manual_seed(config.seed)
     frames = {clip.clip: np.asarray(clip.train_frames) for clip in images}
     spec = Spec(config.module, images[0].track.expression.shape[1], tuple(len(f) for f in frames.values()), config.train)
     system = SYSTEMS[config.system, config.train.field](spec)
     if isinstance(system, GridSystem):
-        set_hulls(system.proposal, images)
+        for person, clip in enumerate(images):
+            system.start(person, *beforehand(clip, rig))
     return Model(system, config.system, tuple(frames), frames, config.seed)
+
+
+def beforehand(clip: ClipImages, rig: Rig | None) -> tuple[Tensor, Tensor]:
+    """What the fit and the masks say of a person: the density's prior (48^3,), and which cells the masks allow (48^3,)."""
+    centres = cell_centres()
+    return density_prior(rig, clip.track, centres) if rig else torch.zeros(len(centres)), visual_hull(clip, centres)
 
 
 def save_model(model: Model, folder: Path) -> Path:

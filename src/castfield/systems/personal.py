@@ -17,16 +17,15 @@ from castfield.errors import CastfieldError
 from castfield.images import ClipImages
 from castfield.manifest import Manifest
 from castfield.media import FPS
-from castfield.scratch import fingerprint
-from castfield.systems.hull import visual_hull
-from castfield.systems.learn import code_files, fingerprint_parts, fit_model, learning_config, report_of, steps_for, train
+from castfield.rigs import Rig
+from castfield.systems.learn import fit_model, report_of, steps_for, train
 from castfield.systems.mi_nerf import GridSystem
-from castfield.systems.model import Model, save_model
-from castfield.training.checkpoints import Checkpoints
-from castfield.training.loop import pick_device
+from castfield.systems.model import Model, beforehand, save_model
 
 
-def personalize_cast(config: Config, manifest: Manifest, generic: Model, images: Sequence[ClipImages], out: Path) -> dict[str, Any]:
+def personalize_cast(
+    config: Config, manifest: Manifest, generic: Model, images: Sequence[ClipImages], out: Path, rig: Rig | None = None
+) -> dict[str, Any]:
     """Personalise to the manifest's two people: `<out>/seen/model.pt` and `<out>/unseen/model.pt`; returns the report.
 
     The unseen person is really unseen: where the generic model knows them, one without any clip of them is trained first,
@@ -35,7 +34,7 @@ def personalize_cast(config: Config, manifest: Manifest, generic: Model, images:
     clips = {clip.clip: clip for clip in images}
     seen = clips.get(manifest.personal_seen, images[0])
     report: dict[str, Any] = {}
-    _, report["seen"] = personalize(config, generic, seen, out / "seen", title=f"personalize {seen.clip}")
+    _, report["seen"] = personalize(config, generic, seen, out / "seen", rig=rig, title=f"personalize {seen.clip}")
     unseen = clips.get(manifest.personal_unseen, images[-1])
     others = without_person(manifest, images, unseen.clip)
     if not others:
@@ -44,9 +43,9 @@ def personalize_cast(config: Config, manifest: Manifest, generic: Model, images:
     known = set(generic.clips) - {clip.clip for clip in others}
     if known:
         steps = max(1, round(config.personalize.unseen_steps * steps_for(config, len(others))))
-        generic, base = train(config, others, None, steps=steps, title=f"train without {unseen.clip}")
+        generic, base = train(config, others, None, rig=rig, steps=steps, title=f"train without {unseen.clip}")
         report["without_unseen"] = {k: v for k, v in base.items() if k != "curve"}
-    _, report["unseen"] = personalize(config, generic, unseen, out / "unseen", title=f"personalize {unseen.clip}")
+    _, report["unseen"] = personalize(config, generic, unseen, out / "unseen", rig=rig, title=f"personalize {unseen.clip}")
     return report
 
 
@@ -65,7 +64,7 @@ def first_seconds(clip: ClipImages, seconds: float) -> ClipImages:
 
 
 def personalize(
-    config: Config, generic: Model, clip: ClipImages, out: Path | None, *, title: str = "personalize"
+    config: Config, generic: Model, clip: ClipImages, out: Path | None, *, rig: Rig | None = None, title: str = "personalize"
 ) -> tuple[Model, dict[str, Any]]:
     """Adapt a model to one person, from the first `personalize.seconds` of their clip; the interaction module stays frozen.
 
@@ -74,16 +73,11 @@ def personalize(
     """
     torch.set_num_threads(config.train.threads)
     short = first_seconds(clip, config.personalize.seconds)
-    model = adopt(generic, short)
+    model = adopt(generic, short, rig)
     for parameter in model.system.module.parameters():
         parameter.requires_grad_(False)
-    model.system.to(pick_device(config.train.device))
-    start = [value.detach().cpu().double().sum().item() for value in model.system.state_dict().values()]
-    key = fingerprint(
-        "personalize", start, config.seed, config.personalize, learning_config(config), *fingerprint_parts([short]), *code_files()
-    )
-    checkpoints = Checkpoints("personalize", key, config.train.save_seconds)
-    history = fit_model(model, [short], config, config.personalize.steps, checkpoints, title, config.personalize.lr_share)
+    steps, share = config.personalize.steps, config.personalize.lr_share
+    history = fit_model("personalize", model, [short], config, steps, title=title, lr_share=share)
     if out is not None:
         save_model(model, out)
     report = report_of(model, history, [short])
@@ -96,7 +90,7 @@ def personalize(
     }
 
 
-def adopt(generic: Model, clip: ClipImages) -> Model:
+def adopt(generic: Model, clip: ClipImages, rig: Rig | None) -> Model:
     """A model of one person, made of a generic one. Latent codes start at the person's mean code, or at the cast's."""
     source = generic.system
     frames = {clip.clip: np.asarray(clip.train_frames)}
@@ -105,7 +99,7 @@ def adopt(generic: Model, clip: ClipImages) -> Model:
     known = generic.clips.index(clip.clip) if clip.clip in generic.clips else None
     own = {k: v for k, v in system.state_dict().items()}
     for name, value in source.state_dict().items():
-        if name in own and own[name].shape == value.shape and not name.startswith(("codes.", "field.people.", "proposal.")):
+        if name in own and own[name].shape == value.shape and not name.startswith(("codes.", "field.people.", "field.prior", "proposal.")):
             own[name] = value.clone()
     system.load_state_dict(own)
     with torch.no_grad():
@@ -113,8 +107,8 @@ def adopt(generic: Model, clip: ClipImages) -> Model:
         if system.codes.latent_dim:
             means = torch.stack([source.codes.mean_latent(p) for p in range(len(generic.clips))])
             system.codes.tables[0].copy_(_own_or_mean(means, known).expand_as(system.codes.tables[0]))
-        if isinstance(system, GridSystem):
-            _adopt_grid(source, system, clip, known)
+        if isinstance(source, GridSystem) and isinstance(system, GridSystem):
+            _adopt_grid(source, system, known, *beforehand(clip, rig))
     return Model(system, generic.name, (clip.clip,), frames, generic.seed)
 
 
@@ -122,14 +116,14 @@ def _own_or_mean(values: Tensor, known: int | None) -> Tensor:
     return values.mean(0) if known is None else values[known]
 
 
-def _adopt_grid(source: GridSystem, system: GridSystem, clip: ClipImages, known: int | None) -> None:
+def _adopt_grid(source: GridSystem, system: GridSystem, known: int | None, prior: Tensor, inside: Tensor) -> None:
     people = list(source.field.people)
     for target, *given in zip(system.field.people.parameters(), *[person.parameters() for person in people], strict=True):
         target.copy_(torch.stack(given).mean(0) if known is None or source.shared else given[known])
     if known is None:
-        system.proposal.density[0] = source.proposal.density.mean(0)
-        system.proposal.set_hull(0, visual_hull(clip, system.proposal.centres()))
+        system.start(0, prior, inside)
+        if source.shared:
+            system.field.prior.copy_(source.field.prior)
     else:
-        system.proposal.density[0] = source.proposal.density[known]
-        system.proposal.hull[0] = source.proposal.hull[known]
-        system.proposal.refresh(0)
+        system.field.prior[0] = source.field.prior[0 if source.shared else known]
+        system.proposal.start(0, source.proposal.density[known], source.proposal.hull[known].flatten() > 0)

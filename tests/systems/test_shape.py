@@ -1,0 +1,73 @@
+"""The fitted head as a prior: signs and distances on a mesh whose truth is known."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from made_scene import made_clip
+
+from castfield.fields.grid import to_density
+from castfield.fields.planes import CELLS, cell_centres
+from castfield.systems.hull import visual_hull
+from castfield.systems.shape import density_prior, signed_distance, vertex_normals
+
+RADIUS = 0.08
+
+
+@dataclass
+class Ball:
+    """A sphere in place of a head, whose first expression moves it along x."""
+
+    part_names = ("skin",)
+
+    def __post_init__(self):
+        steps = 60
+        up, round_ = np.meshgrid(np.linspace(0, np.pi, steps), np.linspace(0, 2 * np.pi, steps, endpoint=False), indexing="ij")
+        points = np.stack([np.sin(up) * np.cos(round_), np.cos(up), np.sin(up) * np.sin(round_)], -1).reshape(-1, 3)
+        self.neutral = torch.from_numpy(points).float() * RADIUS
+        at = lambda r, c: r * steps + c % steps  # noqa: E731
+        cells = [(r, c) for r in range(steps - 1) for c in range(steps)]
+        faces = [f for r, c in cells for f in ((at(r, c), at(r, c + 1), at(r + 1, c)), (at(r, c + 1), at(r + 1, c + 1), at(r + 1, c)))]
+        self.faces = torch.tensor(faces)
+        self.head_faces = len(faces)
+        self.parts = torch.zeros(len(points), dtype=torch.int64)
+
+    def vertices(self, identity, expression, head_only=False):
+        return self.neutral + expression[0] * torch.tensor([0.1, 0.0, 0.0])
+
+
+def test_normals_point_outwards():
+    ball = Ball()
+    normals = vertex_normals(ball.neutral, ball.faces)
+    inner = slice(60, -60)  # at the poles triangles are degenerate
+    torch.testing.assert_close(normals[inner], (ball.neutral / RADIUS)[inner], atol=0.03, rtol=0)
+
+
+def test_distance_to_a_sphere():
+    ball, points = Ball(), torch.randn(500, 3) * 0.08
+    found = signed_distance(ball, ball.neutral, points, chunk=64)
+    torch.testing.assert_close(found, points.norm(dim=1) - RADIUS, atol=4e-3, rtol=0)
+
+
+def test_prior_is_opaque_inside_and_air_outside():
+    clip = made_clip("a", 10, 16)
+    centres = cell_centres()
+    prior = density_prior(Ball(), clip.track, centres)
+    middle = torch.tensor([0.1 * clip.track.expression[:, 0].mean(), 0.0, 0.0])
+    distance = (centres - middle).norm(dim=1) - RADIUS
+    density = to_density(prior)
+    assert density[distance < -0.02].min() > 200
+    assert density[distance > 0.03].max() < 1
+    far = density[distance > 0.15].max()
+    assert far < density[(distance > 0.03) & (distance < 0.05)].min(), "hair grows near the head"
+
+
+def test_hull_holds_the_head_and_not_the_rest():
+    clip = made_clip("a", 20, 64)
+    inside = visual_hull(clip, cell_centres())
+    assert inside.shape == (CELLS**3,)
+    centres = cell_centres()
+    head = ((centres / torch.tensor([0.07, 0.10, 0.08])).norm(dim=1)) < 1
+    assert inside[head].all()
+    beside = (centres[:, 0].abs() > 0.14) & (centres[:, 2].abs() < 0.05)
+    assert not inside[beside].any()
