@@ -22,6 +22,11 @@ LIPS = (
     78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191,
 )  # fmt: skip
 IRISES = tuple(range(468, 478))
+PAIRS = (
+    (13, 14), (82, 87), (312, 317), (81, 178), (311, 402), (80, 88), (310, 318), (61, 291), (78, 308),
+    (159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373),
+)  # fmt: skip
+"""Opposite points of lips and lids: a tracker's error is much the same on both, so their distance is seen better than either."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,8 @@ class FaceModel:
     """(d, L, 3)."""
     weight: np.ndarray
     """(L,) weight of each landmark's squared distance, mean 1: lips, eyelids and irises count more."""
+    pairs: np.ndarray
+    """(K, 2) positions, among the L, of opposite points whose distance counts by itself."""
 
     @classmethod
     def of(cls, rig: HeadModel, index: np.ndarray | None = None) -> FaceModel:
@@ -78,7 +85,9 @@ class FaceModel:
         weight[list(IRISES)] = 2.0
         weight = weight[index] / weight[index].mean()
         rest, people, actions = (a[..., index, :] for a in arrays)
-        return cls(index, rest, people, actions, weight)
+        at = {int(k): i for i, k in enumerate(index)}
+        pairs = [(at[a], at[b]) for a, b in PAIRS if a in at and b in at]
+        return cls(index, rest, people, actions, weight, np.array(pairs, np.int64).reshape(-1, 2))
 
     def shape(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """Identity (I,) and expression (T, d) -> (T, L, 3) metres."""
@@ -94,7 +103,7 @@ def project(shape: np.ndarray, pose: Pose, focal: float, centre: float) -> tuple
 
 
 def jacobian(model: FaceModel, turned: np.ndarray, pose: Pose, focal: float, centre: float, *, shared: bool) -> np.ndarray:
-    """Derivative of the pixels, (T, 2L, 6 + d [+ I + 1]): pose, expression and, if `shared`, identity and log focal length."""
+    """Derivative of the pixels, (T, 2L, 6 + d [+ I + 1]) float32: pose, expression and, if `shared`, identity and log focal length."""
     frames, count, _ = turned.shape
     translation = pose.translation(focal, centre)
     camera = turned + translation[:, None]
@@ -103,7 +112,7 @@ def jacobian(model: FaceModel, turned: np.ndarray, pose: Pose, focal: float, cen
     onto[..., 0, 0] = onto[..., 1, 1] = focal / depth
     onto[..., 0, 2], onto[..., 1, 2] = -focal * camera[..., 0] / depth**2, -focal * camera[..., 1] / depth**2
     d, people = len(model.expression), len(model.identity)
-    out = np.empty((frames, count, 2, POSE + d + (people + 1 if shared else 0)))
+    out = np.empty((frames, count, 2, POSE + d + (people + 1 if shared else 0)), np.float32)
     x, y, z = np.moveaxis(turned, -1, 0)
     zero = np.zeros_like(x)
     spin = np.stack([np.stack([zero, z, -y], -1), np.stack([-z, zero, x], -1), np.stack([y, -x, zero], -1)], -2)  # d (w x p) / d w
@@ -111,10 +120,10 @@ def jacobian(model: FaceModel, turned: np.ndarray, pose: Pose, focal: float, cen
     out[..., 3] = onto[..., 0] * (translation[:, 2] / focal)[:, None, None]
     out[..., 4] = onto[..., 1] * (translation[:, 2] / focal)[:, None, None]
     out[..., 5] = (onto @ translation[:, None, :, None])[..., 0]
-    local = onto @ pose.rotation[:, None]  # (T, L, 2, 3) d pixel / d head point
-    out[..., POSE : POSE + d] = local @ model.expression.transpose(1, 2, 0)[None]
+    local = (onto @ pose.rotation[:, None]).astype(np.float32)  # (T, L, 2, 3) d pixel / d head point
+    out[..., POSE : POSE + d] = local @ model.expression.transpose(1, 2, 0)[None].astype(np.float32)
     if shared:
-        out[..., POSE + d : -1] = local @ model.identity.transpose(1, 2, 0)[None]
+        out[..., POSE + d : -1] = local @ model.identity.transpose(1, 2, 0)[None].astype(np.float32)
         out[..., -1] = focal * turned[..., :2] / depth[..., None]  # the translation follows, so that u and v stay
     return out.reshape(frames, 2 * count, -1)
 

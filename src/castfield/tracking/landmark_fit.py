@@ -18,7 +18,7 @@ from castfield.tracking.solver import BATCH, Noise, Observation, Smoothness, Sta
 Pictures = Callable[[], Iterator[np.ndarray]]
 """Starts a pass over a clip's frames as brightness, (H, W) uint8."""
 
-PERSON_FRAMES = 80
+PERSON_FRAMES = 48
 """Training frames from which the person is found, spread over the clip."""
 REFERENCE_FRAMES = 120
 """Training frames from which the brightness of the face is learned."""
@@ -66,7 +66,7 @@ def fit(rig: Rig, landmarks: Landmarks, size: int, config: FitConfig, pictures: 
     start = State(np.zeros(rig.identity_dim), float(np.log(prior_focal)), np.zeros((len(model.index), 3)), pose, nothing)
 
     chosen = _spread(split_frames(frames).train, ~blind, PERSON_FRAMES)
-    person = fit_person(model, seen.part(chosen), start.part(chosen), noise, prior_focal, 14, config.identity_prior)
+    person = fit_person(model, seen.part(chosen), start.part(chosen), noise, prior_focal, 16, config.identity_prior)
     offset = personal_offset(model, seen.part(chosen), person, noise)
     # Depth at the fitted focal length; the place in the picture stays.
     place = pose.place + np.array([0, 0, person.log_focal - np.log(prior_focal)])
@@ -74,7 +74,7 @@ def fit(rig: Rig, landmarks: Landmarks, size: int, config: FitConfig, pictures: 
         start, identity=person.identity, log_focal=person.log_focal, offset=offset, pose=_bridge(Pose(pose.rotation, place), ~blind)
     )
     smooth = smoothness(rig, config)
-    state = _in_chunks(state, lambda wide: fit_motion(model, seen.part(wide), state.part(wide), noise, smooth, 8))
+    state = _in_chunks(state, lambda wide: fit_motion(model, seen.part(wide), state.part(wide), noise, smooth, 7))
     if pictures is not None and config.photometric:
         surface = Surface.of(rig, state.identity)
         chosen = _spread(split_frames(frames).train, ~blind, REFERENCE_FRAMES)
@@ -126,14 +126,14 @@ def _in_chunks(state: State, solve: Callable[[slice], State]) -> State:
 
 def smoothness(rig: Rig, config: FitConfig) -> Smoothness:
     """What a head and a face do within a frame. Lids are the fastest: a blink closes in two frames."""
-    activation = np.full(rig.d, 0.12)
+    activation = np.full(rig.d, 0.06)
     for at, name in enumerate(rig.expression_names):
         if "Blink" in name:
-            activation[at] = 0.4
+            activation[at] = 0.2
         elif name.startswith("eye"):
-            activation[at] = 0.15
+            activation[at] = 0.08
         elif name.startswith(("brow", "cheek", "nose")):
-            activation[at] = 0.06
+            activation[at] = 0.03
     easy = Smoothness()
     looser = 1 / np.sqrt(max(config.smooth, 1e-6))
     return Smoothness(easy.rotation * looser, easy.sideways * looser, easy.depth * looser, activation * looser)

@@ -60,7 +60,14 @@ class Surface:
 
         normals = _cross(person, triangle)
         normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
-        model = FaceModel(np.arange(POINTS), spread(rig.neutral), spread(rig.identity_basis), spread(rig.expression_basis), np.ones(POINTS))
+        model = FaceModel(
+            np.arange(POINTS),
+            spread(rig.neutral),
+            spread(rig.identity_basis),
+            spread(rig.expression_basis),
+            np.ones(POINTS),
+            np.empty((0, 2), np.int64),
+        )
         return cls(model, normals)
 
 

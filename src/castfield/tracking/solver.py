@@ -65,9 +65,14 @@ class Noise:
     """Landmark error, share of the inter-ocular distance."""
     robust: float = 0.04
     """Error beyond which a landmark is doubted (Cauchy), same unit."""
-    independent: float = 40.0
+    pair: float = 0.01
+    """Error of the distance of opposite points of lips and lids, same unit."""
+    independent: float = 80.0
     """How many independent landmarks a frame is worth: the tracker's errors go together over the face."""
-    frames: float = 6.0
+    tremble: tuple[float, ...] = (0.008, 0.008, 0.008, 0.008, 0.008, 0.005)
+    """Standard deviation of the pose with which the tracker sees the whole face wrong, frame by frame: rotation in radians,
+    place in shares of the inter-ocular distance, and share of the depth."""
+    frames: float = 25.0
     """How many independent frames a clip is worth to the identity: landmark bias is the same in all."""
     sparse: float = 1.0
     """Weight of the sum of activations."""
@@ -89,6 +94,68 @@ def data_weights(residual: np.ndarray, seen: Observation, noise: Noise) -> np.nd
     return seen.weight * robust * share / (noise.landmark * seen.scale) ** 2
 
 
+def landmark_equations(
+    model: FaceModel, seen: Observation, state: State, noise: Noise, *, shared: bool, tremble: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Normal equations (T, m, m), (T, m) of the landmarks for pose, expression and, if `shared`, identity and log focal length.
+
+    With `tremble`, the tracker may have seen the whole face a little off its pose in each frame by itself; that is eliminated here, so
+    that it goes neither into the pose nor into the expression.
+    """
+    pixels, turned = predict(model, state, seen.centre)
+    residual = seen.points - pixels
+    precision = data_weights(residual, seen, noise)
+    j = jacobian(model, turned, state.pose, state.focal, seen.centre, shared=shared)
+    frames, _, m = j.shape
+    weight = np.sqrt(np.repeat(precision, 2, axis=1))
+    rows, right = [], [(weight * residual.reshape(frames, -1))]
+    if len(model.pairs):
+        first, second = model.pairs.T
+        points = j.reshape(frames, -1, 2, m)
+        rows = [(points[:, first] - points[:, second]).reshape(frames, -1, m)]
+        gap = residual[:, first] - residual[:, second]
+        trust = np.sqrt(np.repeat(pair_weights(model, gap, seen, noise), 2, axis=1))
+        rows[0] *= trust[..., None].astype(np.float32)
+        right.append(trust * gap.reshape(frames, -1))
+    j *= weight[..., None].astype(np.float32)  # after the pairs, which are made of it
+    rows.insert(0, j)
+    h, g = np.zeros((frames, m, m), np.float32), np.zeros((frames, m, 1), np.float32)
+    for row, side in zip(rows, right, strict=True):
+        across = row.transpose(0, 2, 1)
+        h += across @ row
+        g += across @ side[..., None].astype(np.float32)
+    double = h.astype(np.float64), g[..., 0].astype(np.float64)
+    return _still(*double, seen.scale, noise) if tremble else double
+
+
+def pair_weights(model: FaceModel, gap: np.ndarray, seen: Observation, noise: Noise) -> np.ndarray:
+    """(T, K) precision of each pair's distance in 1/pixel^2, with its robust weight."""
+    both = np.minimum(seen.weight[:, model.pairs[:, 0]], seen.weight[:, model.pairs[:, 1]]) > 0
+    return both / (1 + (gap**2).sum(-1) / (noise.robust * seen.scale) ** 2) / (noise.pair * seen.scale) ** 2
+
+
+def _still(h: np.ndarray, g: np.ndarray, eye_distance: float, noise: Noise) -> tuple[np.ndarray, np.ndarray]:
+    """Normal equations from which the tracker's tremble, a pose of its own in each frame, is eliminated (Schur complement)."""
+    scale = np.array(noise.tremble) * np.array([1, 1, 1, eye_distance, eye_distance, 1])
+    inner = np.linalg.solve(h[:, :POSE, :POSE] + np.diag(1 / scale**2), np.concatenate([h[:, :POSE], g[:, :POSE, None]], -1))
+    outer = h[:, :, :POSE]
+    return h - outer @ inner[..., :-1], g - (outer @ inner[..., -1:])[..., 0]
+
+
+def cost(model: FaceModel, seen: Observation, state: State, noise: Noise) -> float:
+    """What `fit_person` minimises but for the priors of what is shared: Cauchy loss of landmarks and pairs, prior of the activations."""
+    pixels, _ = predict(model, state, seen.centre)
+    residual = seen.points - pixels
+    wide = (noise.robust * seen.scale) ** 2
+    share = noise.independent / max(1, seen.weight.shape[1])
+    total = share / noise.landmark**2 * noise.robust**2 * (seen.weight * np.log1p((residual**2).sum(-1) / wide)).sum()
+    if len(model.pairs):
+        gap = residual[:, model.pairs[:, 0]] - residual[:, model.pairs[:, 1]]
+        both = np.minimum(seen.weight[:, model.pairs[:, 0]], seen.weight[:, model.pairs[:, 1]]) > 0
+        total += (noise.robust / noise.pair) ** 2 * (both * np.log1p((gap**2).sum(-1) / wide)).sum()
+    return float(0.5 * total + noise.sparse * state.expression.sum() + 0.5 * (state.expression**2).sum() / noise.activation**2)
+
+
 def fit_person(
     model: FaceModel, seen: Observation, state: State, noise: Noise, prior_focal: float, steps: int, identity_prior: float
 ) -> State:
@@ -96,42 +163,40 @@ def fit_person(
     d, people = len(model.expression), len(model.identity)
     n = POSE + d
     per_frame = noise.frames / len(seen.points)
+    diagonal = np.r_[np.full(people, identity_prior), 1 / noise.focal**2]
+
+    def price(now: State) -> float:
+        away = np.r_[now.identity, now.log_focal - np.log(prior_focal)]
+        return per_frame * cost(model, seen, now, noise) + float(0.5 * (diagonal * away**2).sum())
+
+    damping, paid = 1e-2, price(state)
     for step in range(steps):
-        pixels, turned = predict(model, state, seen.centre)
-        residual = seen.points - pixels
-        precision = data_weights(residual, seen, noise)
-        shared_h, shared_g = np.zeros((people + 1, people + 1)), np.zeros(people + 1)
+        # The first steps find pose and expression: shape and perspective explain what is left.
+        free = np.r_[np.full(people, step >= 2), step >= 4].astype(bool)
+        shared_h, shared_g = np.diag(diagonal), -diagonal * np.r_[state.identity, state.log_focal - np.log(prior_focal)]
         keep = []
-        for at in range(0, len(residual), BATCH):
+        for at in range(0, len(seen.points), BATCH):
             part = slice(at, at + BATCH)
-            j = jacobian(model, turned[part], state.pose.part(part), state.focal, seen.centre, shared=True)
-            weighted = j * np.repeat(precision[part], 2, axis=1)[..., None]
-            h = weighted.transpose(0, 2, 1) @ j
-            g = (weighted.transpose(0, 2, 1) @ residual[part].reshape(len(j), -1, 1))[..., 0]
+            h, g = landmark_equations(model, seen.part(part), state.part(part), noise, shared=True, tremble=False)
             own, gradient = h[:, :n, :n], g[:, :n]
             _expression_prior(own, gradient, state.expression[part], noise)
             _bounds(own, gradient, state.expression[part])
-            own[:, range(n), range(n)] *= 1 + 1e-3
+            own[:, range(n), range(n)] *= 1 + damping
             inner = np.linalg.solve(own, np.concatenate([h[:, :n, n:], gradient[..., None]], -1))
             shared_h += per_frame * (h[:, n:, n:] - h[:, n:, :n] @ inner[..., :-1]).sum(0)
             shared_g += per_frame * (g[:, n:] - (h[:, n:, :n] @ inner[..., -1:])[..., 0]).sum(0)
             keep.append(inner)
-        diagonal = np.r_[np.full(people, identity_prior), 1 / noise.focal**2]
-        shared_h += np.diag(diagonal)
-        shared_g += -diagonal * np.r_[state.identity, state.log_focal - np.log(prior_focal)]
-        # The first steps find pose and expression: perspective and shape explain what is left.
-        free = np.r_[np.full(people, step >= 2), step >= 4].astype(bool)
+        shared_h[range(people + 1), range(people + 1)] *= 1 + damping
         change = np.zeros(people + 1)
         change[free] = np.linalg.solve(shared_h[np.ix_(free, free)], shared_g[free])
-        change = np.clip(change, -1.0, 1.0)
         inner = np.concatenate(keep)
-        own_step = inner[..., -1] - inner[..., :-1] @ change
-        state = replace(
-            state,
-            identity=state.identity + change[:-1],
-            log_focal=state.log_focal + float(np.clip(change[-1], -0.1, 0.1)),
-        )
-        state = _move(state, own_step)
+        moved = replace(state, identity=state.identity + change[:-1], log_focal=state.log_focal + float(np.clip(change[-1], -0.2, 0.2)))
+        moved = _move(moved, inner[..., -1] - inner[..., :-1] @ change)
+        price_now = price(moved)
+        if price_now < paid:  # Levenberg and Marquardt: trust the model as far as it has proved right
+            state, paid, damping = moved, price_now, max(damping / 4, 1e-4)
+        else:
+            damping *= 10
     return state
 
 
@@ -139,13 +204,13 @@ def fit_person(
 class Smoothness:
     """Expected change from frame to frame at 25 Hz: standard deviations of the second difference, and of the first."""
 
-    rotation: float = 0.006
+    rotation: float = 0.0035
     """Radians."""
-    sideways: float = 0.0008
+    sideways: float = 0.0005
     """Metres, across the line of sight."""
-    depth: float = 0.0008
+    depth: float = 0.0003
     """Metres, along it: the landmarks say little about it."""
-    activation: np.ndarray | float = 0.15
+    activation: np.ndarray | float = 0.06
     """(d,) second difference of each action."""
 
     def second(self, focal: float, depth: float, d: int) -> np.ndarray:
@@ -166,16 +231,10 @@ def fit_motion(
     frames, d = len(seen.points), len(model.expression)
     n = POSE + d
     for _ in range(steps):
-        pixels, turned = predict(model, state, seen.centre)
-        residual = seen.points - pixels
-        precision = data_weights(residual, seen, noise)
         h, g = np.empty((frames, n, n)), np.empty((frames, n))
         for at in range(0, frames, BATCH):
             part = slice(at, at + BATCH)
-            j = jacobian(model, turned[part], state.pose.part(part), state.focal, seen.centre, shared=False)
-            weighted = j * np.repeat(precision[part], 2, axis=1)[..., None]
-            h[part] = weighted.transpose(0, 2, 1) @ j
-            g[part] = (weighted.transpose(0, 2, 1) @ residual[part].reshape(len(j), -1, 1))[..., 0]
+            h[part], g[part] = landmark_equations(model, seen.part(part), state.part(part), noise, shared=False, tremble=True)
         _expression_prior(h, g, state.expression, noise)
         if witness is not None:
             own, pull = witness(state)
@@ -197,9 +256,10 @@ def _solve_banded(h: np.ndarray, g: np.ndarray, state: State, second: np.ndarray
         g[at : frames - 2 + at] -= factor * second * change
         tied[at : frames - 2 + at] += factor**2 * second
     h = h.copy()
+    # Damped before the frames are tied: the ties are stiff, and damping in their proportion would hold back slow motion.
+    h[:, range(n), range(n)] *= 1 + 1e-4
     h[:, range(n), range(n)] += tied
     _bounds(h, g, state.expression)
-    h[:, range(n), range(n)] *= 1 + 1e-3
     # Upper diagonals, as LAPACK stores them: band[k, column] is the entry `rows` above the diagonal.
     bottom = len(band) - 1
     for i in range(n):
