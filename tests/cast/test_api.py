@@ -2,7 +2,7 @@
 
 import castfield.cast
 import castfield.cast.filming
-import castfield.cast.people  # noqa: F401
+import castfield.cast.people
 
 
 def test_film_and_people_are_functions():

@@ -127,7 +127,7 @@ class _Page:
         where = np.clip(self.pair(0.038, nose[1] + 0.004, 0.024, 0.016) + self.spot(0, nose[1] + 0.012, 0.018), 0, 1)
         self.tint(face.freckles * where * np.clip((freckles - 1.3) * 1.6, 0, 1), (0.72, 0.60, 0.52))
         for _ in range(self.rng.integers(1, 4)):
-            x, y = self.rng.uniform(-0.055, 0.055), self.rng.uniform(-0.08, 0.06)
+            x, y = self.rng.choice((-1, 1)) * self.rng.uniform(0.024, 0.056), self.rng.uniform(-0.075, 0.06)
             self.tint(0.8 * self.spot(x, y, 0.0011), (0.45, 0.34, 0.30))
         self.height += 2.2e-5 * self.noise(0.0016) + 3.0e-5 * self.noise(0.004)
 

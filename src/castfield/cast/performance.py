@@ -40,7 +40,8 @@ class Take:
 def perform(person: Person, seconds: float) -> Take:
     """Speak and act for `seconds`. Frame t shows the moment (t + 0.5) / FPS. A longer take begins like a shorter one."""
     frames = max(1, round(seconds * FPS))
-    sound, phonemes, words = _speech(person, frames / FPS)
+    seconds = frames / FPS
+    sound, phonemes, words = _speech(person, seconds)
     rng = np.random.default_rng(person.seed + 4000)
     for_head, for_blinks, for_gaze, for_brows, for_smile = rng.spawn(5)
     temper, times = person.temper, (np.arange(frames) + 0.5) / FPS
@@ -51,6 +52,7 @@ def perform(person: Person, seconds: float) -> Take:
     brows = motion.brow_lift(temper, phonemes, frames, for_brows)
     blink = motion.blinks(temper.blinks, frames, for_blinks)
     values["browInnerUp"] = 0.7 * brows
+    smile = smile * (1 - 0.6 * values["mouthPucker"])
     for side in ("Left", "Right"):
         values[f"mouthSmile{side}"] = np.clip(values[f"mouthSmile{side}"] + smile * (1.06 if side == "Left" else 1), 0, 1)
         values[f"cheekSquint{side}"] = 0.5 * smile
@@ -58,7 +60,8 @@ def perform(person: Person, seconds: float) -> Take:
         values[f"browOuterUp{side}"] = 0.8 * brows
         values[f"eyeBlink{side}"] = blink
     values |= _eyes(motion.gaze(head, frames, for_gaze))
-    return Take(values, head, sound, phonemes, words)
+    heard = tuple(Phoneme(p.name, p.start, min(p.end, seconds)) for p in phonemes if p.start < seconds)
+    return Take(values, head, sound, heard, words)
 
 
 def _eyes(gaze: np.ndarray) -> dict[str, np.ndarray]:
@@ -74,7 +77,7 @@ def _eyes(gaze: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _speech(person: Person, seconds: float) -> tuple[np.ndarray, tuple[Phoneme, ...], str]:
-    """Sentences one after the other until `seconds` are full, cut there with a short fade."""
+    """Sentences one after the other until `seconds` are full; the sound is cut there with a short fade, the phonemes are whole."""
     length = round(seconds * SYNTH_RATE)
     sound, phonemes, words = np.zeros(round(SILENCE[0] * SYNTH_RATE), np.float32), [Phoneme("_", 0.0, SILENCE[0])], []
     for line in cycle(person.lines):
@@ -90,5 +93,4 @@ def _speech(person: Person, seconds: float) -> tuple[np.ndarray, tuple[Phoneme, 
     sound = 0.8 * sound[:length] / max(1e-6, float(np.abs(sound).max()))
     fade = min(length, round(0.03 * SYNTH_RATE))
     sound[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
-    heard = tuple(Phoneme(p.name, p.start, min(p.end, seconds)) for p in phonemes if p.start < seconds)
-    return sound, heard, " ".join(words)
+    return sound, tuple(phonemes), " ".join(words)
