@@ -133,9 +133,9 @@ class MLPConfig:
 
 @dataclass(frozen=True)
 class GridConfig:
-    steps: int = 600
+    steps: int = 400
     """Optimiser steps, to which `steps_per_clip` adds."""
-    steps_per_clip: int = 400
+    steps_per_clip: int = 150
     """Further optimiser steps for each clip of the cast."""
     frames: int = 16
     """Frames a step."""
