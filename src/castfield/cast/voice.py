@@ -103,6 +103,7 @@ def _synthesize(text: str, name: str, rate: int, pitch: int, liveliness: int) ->
     found = library.espeak_Initialize(_SYNCHRONOUS, 0, path, _DO_NOT_EXIT | _PHONEME_EVENTS)
     if found != SYNTH_RATE:
         raise RuntimeError(f"the library gives {found} samples a second, not {SYNTH_RATE}")
+    library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # breath is noise, and its seed would be the time of day
     pieces: list[np.ndarray] = []
     marks: list[tuple[str, float]] = []
 
