@@ -18,7 +18,7 @@ from castfield.shards import Job, map_clips
 from castfield.tracking import face_model, landmark_fit, photometric, solver
 from castfield.tracking.fit_metrics import measure, measure_truth
 from castfield.tracking.landmark_fit import fit
-from castfield.tracking.photometric import grey
+from castfield.tracking.photometric import detail
 
 
 def run(config: Config, layout: Layout) -> None:
@@ -50,7 +50,7 @@ def fit_clip(job: Job, out: Path) -> None:
     landmarks = Landmarks.load(job.inputs["landmarks"])
     crop = Crop.load(job.inputs["crop"])
     try:
-        track = fit(Rig.load(job.inputs["rig"]), landmarks, crop.size, config, lambda: map(grey, media.stream(job.inputs["frames"])))
+        track = fit(Rig.load(job.inputs["rig"]), landmarks, crop.size, config, lambda: map(detail, media.stream(job.inputs["frames"])))
     except np.linalg.LinAlgError as error:
         raise ClipError(
             f"clip '{job.clip}' cannot be fitted", found=error, where=job.inputs["landmarks"], cure="take it out of the manifest"

@@ -16,7 +16,7 @@ from castfield.tracking.photometric import Surface, normal_equations, sample, st
 from castfield.tracking.solver import BATCH, Noise, Observation, Smoothness, State, data_weights, fit_motion, fit_person, predict
 
 Pictures = Callable[[], Iterator[np.ndarray]]
-"""Starts a pass over a clip's frames as brightness, (H, W) uint8."""
+"""Starts a pass over a clip's frames as `photometric.detail`, (H, W) uint8."""
 
 PERSON_FRAMES = 48
 """Training frames from which the person is found, spread over the clip."""
@@ -51,7 +51,7 @@ def fit(rig: Rig, landmarks: Landmarks, size: int, config: FitConfig, pictures: 
 
     First the person and the camera from up to PERSON_FRAMES training frames, each with a pose and expression of its own; then how
     this person's landmarks lie off the rig's; then the motion of all frames together, smooth in time. With `pictures`, which starts
-    a new pass over the clip's grey frames each time, the pose is refined by brightness.
+    a new pass over the clip's frames (their `photometric.detail`) each time, the pose is refined by brightness.
     """
     model = FaceModel.of(rig)
     # Points that this tracker never gives (all but 68 with `face_alignment`) are left out, so that weights keep their meaning.

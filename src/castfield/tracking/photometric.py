@@ -1,7 +1,7 @@
 """The picture itself as a witness: every point of the face keeps its brightness while the head moves.
 
-Landmarks of a network tremble by a third of a pixel, and together, so that the tremble goes into the pose. Here points on the fitted
-surface have a reference brightness each (a robust mean over training frames), and a frame's pose and expression are asked to bring the
+Landmarks of a network tremble by a fraction of a pixel, and together, so that the tremble goes into the pose. Here points on the
+fitted surface have a reference brightness each (a robust mean over training frames), and a frame's pose is asked to bring the
 picture's brightness at their projections to it (direct alignment; Lucas and Kanade 1981, Baker and Matthews 2004).
 """
 
@@ -21,6 +21,8 @@ from castfield.tracking.solver import State
 POINTS = 2500
 BLUR = 1.0
 """Sigma in pixels: gradients must reach as far as the poses are wrong."""
+AROUND = 1 / 32
+"""Sigma, in sides of the picture, of the mean around a pixel that `detail` takes away."""
 NOISE = 0.012
 """Brightness noise, share of white, below which no point is thought to be exact."""
 INDEPENDENT = 300.0
@@ -95,9 +97,11 @@ class Samples:
     """(T, N) in [0, 1]."""
 
 
-def grey(frame: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 RGB -> (H, W) uint8 brightness."""
-    return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+def detail(frame: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 RGB -> (H, W) uint8: brightness less its mean around, 128 for none; light that wanders over the face drops out."""
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    around = cv2.GaussianBlur(grey, (0, 0), AROUND * min(grey.shape))
+    return np.clip(np.rint(128 + grey - around), 0, 255).astype(np.uint8)
 
 
 def sample(surface: Surface, pictures: Sequence[np.ndarray], state: State, centre: float, reference: Reference | None) -> Samples:

@@ -7,6 +7,7 @@ Nothing is smoothed here: the fit weighs the noise.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -37,14 +38,15 @@ def mediapipe(frames: Iterable[np.ndarray]) -> Iterator[list[Face]]:
             yield [Face(points, _inside(points, width, height)) for points in faces]
 
 
-def face_alignment(frames: Iterable[np.ndarray]) -> Iterator[list[Face]]:
+def face_alignment(frames: Iterable[np.ndarray], weights: Path | None = None) -> Iterator[list[Face]]:
     """FAN (Bulat and Tzimiropoulos 2017, package face-alignment): 68 points, laid on their places among the 478.
 
-    Faces are found by MediaPipe's detector, whose weights lie in its wheel. Raises WeightsError without FAN's weights.
+    Faces are found by MediaPipe's detector, whose weights lie in its wheel. Raises WeightsError without FAN's weights, which are
+    those at `weights` or the ones that `castfield.weights` calls `fan_2d`.
     """
     from castfield.tracking.fan import load_fan
 
-    network = load_fan()
+    network = load_fan(weights)
     zoom = 4  # the package rounds its landmarks to whole pixels of the picture it is given
     with quiet():
         from mediapipe.python.solutions.face_detection import FaceDetection
