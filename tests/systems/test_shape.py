@@ -44,9 +44,10 @@ def test_normals_point_outwards():
 
 
 def test_distance_to_a_sphere():
-    ball, points = Ball(), torch.randn(500, 3) * 0.08
+    ball, points = Ball(), torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) * 0.08
+    spacing = RADIUS * np.pi / 59  # distances are to vertices, so this is how wrong they may be
     found = signed_distance(ball, ball.neutral, points, chunk=64)
-    torch.testing.assert_close(found, points.norm(dim=1) - RADIUS, atol=4e-3, rtol=0)
+    torch.testing.assert_close(found, points.norm(dim=1) - RADIUS, atol=spacing, rtol=0)
 
 
 def test_prior_is_opaque_inside_and_air_outside():

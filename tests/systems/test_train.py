@@ -79,7 +79,7 @@ def test_killed_with_sigkill_at_a_random_step(tmp_path):
         "import sys; sys.path[:0] = sys.argv[2:]\n"
         "from pathlib import Path\nfrom dataclasses import replace\n"
         "from test_train import CLIPS\nfrom small import small_config\nfrom castfield.systems import train\n"
-        "c = small_config('grid'); c = replace(c, train=replace(c.train, grid=replace(c.train.grid, steps=400)))\n"
+        "c = small_config('grid'); c = replace(c, train=replace(c.train, grid=replace(c.train.grid, steps=200)))\n"
         "train(c, CLIPS, Path(sys.argv[1]))\n"
     )
     source = str(here.parents[1] / "src")
