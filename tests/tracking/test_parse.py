@@ -1,0 +1,143 @@
+"""Parsing: mattes of known pictures, the plate from training frames only, head and torso on real footage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from castfield import media as video
+from castfield.clip import Landmarks, split_frames
+from castfield.config import LandmarksConfig, ParseConfig
+from castfield.shards import Job
+from castfield.tracking.landmarks import track_clip
+from castfield.tracking.matting import refine, spread, steady
+from castfield.tracking.parsing import parse_clip
+from castfield.tracking.plate import background_plate, fill
+
+
+@pytest.fixture(scope="module")
+def parsed(media: Path, tmp_path_factory):
+    """A second of a real clip with its folder, frames and landmarks, parsed."""
+    folder = tmp_path_factory.mktemp("parsed")
+    frames = video.decode(media / "grid/bbaf2n.mpg", filters="crop=288:288,scale=256:256", seconds=1.0)
+    video.encode_lossless(folder / "bbaf2n.mkv", frames)
+    return folder, frames, *_parse(folder, folder / "out")
+
+
+def _parse(folder: Path, out: Path) -> tuple[np.ndarray, np.ndarray, Landmarks]:
+    out.mkdir()
+    track_clip(Job("bbaf2n", {"frames": folder / "bbaf2n.mkv"}, LandmarksConfig()), folder)
+    inputs = {"frames": folder / "bbaf2n.mkv", "landmarks": folder / "bbaf2n.npz"}
+    parse_clip(Job("bbaf2n", inputs, ParseConfig()), out)
+    plate = cv2.imread(str(out / "bbaf2n.png"), cv2.IMREAD_UNCHANGED)
+    return video.decode(out / "bbaf2n.mkv"), plate, Landmarks.load(folder / "bbaf2n.npz")
+
+
+def test_masks_sum_to_one_and_lie_where_they_should(parsed):
+    _, frames, masks, plate, landmarks = parsed
+    assert masks.shape == frames.shape
+    assert (masks.astype(int).sum(-1) == 255).all()
+    for mask, points in zip(masks, landmarks.points, strict=True):
+        inside = np.clip(points[:, :2].astype(int), 0, 255)
+        head = mask[inside[:, 1], inside[:, 0], 0]
+        assert (head > 128).mean() > 0.97  # the face
+        chin = int(points[152, 1])
+        assert mask[min(250, chin + 12), int(points[152, 0]), 0] > 128  # the neck belongs to the head
+        assert mask[250, 40, 1] > 128  # a shoulder
+        assert mask[30, 20, 2] > 200  # a corner
+    assert plate.shape == (256, 256, 4)
+
+
+def test_masks_are_steady(parsed):
+    _, _, masks, _, _ = parsed
+    change = np.abs(np.diff(masks[..., 0].astype(float), axis=0)).mean() / 255
+    assert change < 0.004
+
+
+def test_the_plate_is_blue_everywhere_and_says_what_it_guessed(parsed):
+    _, _, masks, plate, landmarks = parsed
+    assert (plate[..., 0].astype(int) > plate[..., 2]).mean() > 0.97  # a blue wall: no skin left in it (BGR)
+    x, y = landmarks.points[0, 1, :2].astype(int)
+    assert plate[y, x, 3] == 0
+    assert plate[20, 20, 3] == 255
+    assert set(np.unique(plate[..., 3])) == {0, 255}
+
+
+def test_held_out_frames_do_not_enter_the_plate_and_bytes_repeat(parsed, tmp_path):
+    folder, frames, _, plate, _ = parsed
+    before = (folder / "out/bbaf2n.png").read_bytes(), (folder / "out/bbaf2n.mkv").read_bytes()
+    _parse(folder, tmp_path / "again")
+    assert before == ((tmp_path / "again/bbaf2n.png").read_bytes(), (tmp_path / "again/bbaf2n.mkv").read_bytes())
+    spoiled = frames.copy()
+    split = split_frames(len(frames))
+    spoiled[split.end, :60, :60], spoiled[split.speech, :60, :60] = 255, 255
+    video.encode_lossless(tmp_path / "bbaf2n.mkv", spoiled)
+    _, other, _ = _parse(tmp_path, tmp_path / "spoiled")
+    np.testing.assert_array_equal(other, plate)
+
+
+def _disc(radius: float, softness: float = 3.0) -> np.ndarray:
+    y, x = np.mgrid[0:128, 0:128]
+    return np.clip((radius - np.hypot(x - 64, y - 64)) / softness + 0.5, 0, 1).astype(np.float32)
+
+
+def test_a_soft_edge_is_recovered_from_a_hard_coarse_mask():
+    truth = _disc(40, 6.0)[..., None]
+    picture = (truth * np.array([0.8, 0.5, 0.4]) + (1 - truth) * np.array([0.1, 0.3, 0.7])).astype(np.float32)
+    alpha = refine(picture, (_disc(42) > 0.5).astype(np.float32))
+    assert np.abs(alpha - truth[..., 0]).max() < 0.15
+    assert np.abs(alpha - truth[..., 0]).mean() < 0.01
+
+
+def test_where_colours_do_not_tell_the_coarse_mask_decides():
+    coarse = _disc(40, 3.0)
+    alpha = refine(np.full((128, 128, 3), 0.5, np.float32), coarse)
+    assert np.abs(alpha - coarse).mean() < 0.01
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_nobody_and_nothing_but_a_person(value):
+    alpha = refine(np.random.default_rng(0).random((64, 64, 3), np.float32), np.full((64, 64), value, np.float32))
+    np.testing.assert_allclose(alpha, value, atol=1e-6)
+
+
+def test_spread_keeps_a_constant_and_tells_scatter():
+    known = _disc(20) > 0.5
+    filled, variance = spread(np.full((128, 128, 3), 0.3, np.float32), known)
+    np.testing.assert_allclose(filled, 0.3, atol=1e-4)
+    assert variance.max() < 1e-4
+    noisy = np.random.default_rng(0).normal(0.5, 0.1, (128, 128, 3)).astype(np.float32)
+    assert spread(noisy, known)[1][64, 64] == pytest.approx(0.03, rel=0.4)
+
+
+def test_steadying_averages_noise_but_not_motion():
+    still = np.full((16, 16, 3), 0.5, np.float32)
+    alphas = [np.full((16, 16), v, np.float32) for v in (0.4, 0.7, 0.4)]
+    assert steady(alphas, [still] * 3, 1).mean() == pytest.approx(0.5)
+    moved = [still * 0, still, still * 0]
+    assert steady(alphas, moved, 1).mean() == pytest.approx(0.7, abs=1e-3)
+
+
+def test_the_plate_is_the_median_where_seen_and_smooth_where_not():
+    wall = np.full((64, 64, 3), (40, 90, 160), np.uint8)
+    frames, people = np.repeat(wall[None], 8, 0), np.zeros((8, 64, 64), np.float32)
+    for t in range(8):  # a person who moves to and fro in front of it
+        people[t, 20:, 20 + t : 40 + t] = 1
+        frames[t][people[t] > 0] = (200, 150, 120)
+    rgba, weight = background_plate(frames, people)
+    assert np.abs(rgba[..., :3].astype(int) - wall).max() <= 2
+    assert rgba[50, 30, 3] == 0
+    assert rgba[50, 5, 3] == 255
+    assert weight[50, 30] == 0
+    assert weight[10, 5] > 0.9
+
+
+def test_filling_continues_a_gradient_and_survives_knowing_nothing():
+    x = np.tile(np.linspace(0, 255, 64, dtype=np.float32)[None, :, None], (64, 1, 3))
+    known = np.ones((64, 64), bool)
+    known[20:44, 20:44] = False
+    assert np.abs(fill(x, known) - x).max() < 12
+    np.testing.assert_array_equal(fill(x, np.zeros((64, 64), bool)), 127.5)
