@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from castfield.clip import Landmarks, Track, split_frames
 from castfield.config import FitConfig
@@ -53,6 +54,11 @@ def fit(rig: Rig, landmarks: Landmarks, size: int, config: FitConfig, pictures: 
     this person's landmarks lie off the rig's; then the motion of all frames together, smooth in time. With `pictures`, which starts
     a new pass over the clip's frames (their `photometric.detail`) each time, the pose is refined by brightness.
     """
+    with threadpool_limits(1):  # one core per clip: the pool of clips is what fills the machine
+        return _fit(rig, landmarks, size, config, pictures)
+
+
+def _fit(rig: Rig, landmarks: Landmarks, size: int, config: FitConfig, pictures: Pictures | None) -> Track:
     model = FaceModel.of(rig)
     # Points that this tracker never gives (all but 68 with `face_alignment`) are left out, so that weights keep their meaning.
     given = np.isfinite(landmarks.points[landmarks.found][:, model.index, :2]).all((0, 2))
