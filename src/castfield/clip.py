@@ -40,7 +40,8 @@ class Crop:
     @classmethod
     def load(cls, path: Path) -> Self:
         values: dict[str, Any] = json.loads(path.read_text())
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        listed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**listed)
 
 
 @dataclass(frozen=True)
