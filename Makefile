@@ -29,7 +29,7 @@ demo: setup ## the whole DAG on the synthetic cast, then metrics, page and video
 	@$(BIN)/python -m castfield.summary
 
 test: setup lint ## lint, types and tests (real footage with CASTFIELD_MEDIA=<folder>)
-	@$(BIN)/python -m pytest
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations 15
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check src stages tests
