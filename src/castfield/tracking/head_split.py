@@ -82,8 +82,8 @@ class Colours:
         return np.log((density[0] + floor) / (density[1] + floor)).astype(np.float32)
 
 
-def head_share(picture: np.ndarray, u: np.ndarray, v: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Share of head (H, W) in [0, 1] for every pixel, taken as if it were the person's."""
+def head_share(picture: np.ndarray, person: np.ndarray, u: np.ndarray, v: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Share of head (H, W) in [0, 1] for every pixel, taken as if it were the person's, whose alpha is `person`."""
     index = _bins(picture)
     colour = np.clip(table[index[..., 0], index[..., 1], index[..., 2]], -4, 4)
     colour = cv2.blur(colour, (5, 5))
@@ -92,6 +92,11 @@ def head_share(picture: np.ndarray, u: np.ndarray, v: np.ndarray, table: np.ndar
     where = np.clip((np.maximum(collar, 0) - v) / 0.07, -6, 6)
     # Above the chin all is head; far below, or where a sleeve would be, all is torso, whatever its colour.
     sure = np.clip((-0.02 - v) / 0.02, 0, 1) * 12 - np.clip((v - 0.62) / 0.06, 0, 1) * 12
+    # Hair hangs: beside the neck, only what has the person above it, at the mouth's height, can be hair; the rest is shoulder.
+    level = np.abs(v[:, 0] + 0.4).argmin()
+    above = cv2.GaussianBlur(np.ascontiguousarray(person[level : level + 1]), (0, 0), 3.0)
+    shoulder = (1 - above) * np.clip((np.abs(u) - 0.45) / 0.1, 0, 1) * np.clip((v + 0.4) / 0.1, 0, 1)
+    where, sure = where - 8 * shoulder, sure * np.where(sure > 0, 1 - shoulder, 1)
     return (1 / (1 + np.exp(-np.clip(where + colour + sure, -30, 30)))).astype(np.float32)
 
 

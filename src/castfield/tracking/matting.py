@@ -27,11 +27,11 @@ def refine(picture: np.ndarray, coarse: np.ndarray, plate: np.ndarray | None = N
         background = background + plate_weight[..., None] * (plate - background)
         clutter = clutter * (1 - plate_weight)
     across = foreground - background
-    square = (across * across).sum(-1)
+    square = _dot(across, across)
     prior = cv2.GaussianBlur(coarse, (0, 0), 1.0)
     # Contrast below 0.07 in RGB, or below the colours' own scatter on either side, proves nothing: the coarse mask decides.
     doubt = 0.005 + 6 * clutter + unrest
-    alpha = (((picture - background) * across).sum(-1) + doubt * prior) / (square + doubt)
+    alpha = (_dot(picture - background, across) + doubt * prior) / (square + doubt)
     alpha = np.clip((alpha - 0.08) / 0.84, 0, 1).astype(np.float32)  # noise and shading around the two sure colours
     # Far from the coarse edge a colour like the person's (a red chair behind a red coat) is no proof.
     reach = cv2.GaussianBlur(cv2.dilate(coarse, _disc(OUTER - 2)), (0, 0), 2.0)
@@ -47,7 +47,7 @@ def spread(picture: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """
     height, width = known.shape
     weight = known.astype(np.float32)
-    moments = np.concatenate([picture, (picture * picture).sum(-1, keepdims=True)], -1)  # (H, W, 4)
+    moments = cv2.merge([*cv2.split(picture), _dot(picture, picture)])  # (H, W, 4)
     total = weight.sum()
     mean = (moments * weight[..., None]).sum((0, 1)) / total if total else moments.mean((0, 1))
     filled = np.broadcast_to(mean, moments.shape).astype(np.float32)
@@ -58,19 +58,26 @@ def spread(picture: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarr
         sums = cv2.GaussianBlur(cv2.resize(packed, size, interpolation=cv2.INTER_AREA), (0, 0), sigma / shrink)
         amount = cv2.resize(amount, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
         sums = cv2.resize(sums, (width, height), interpolation=cv2.INTER_LINEAR)
-        filled = filled + np.clip(amount / 0.02, 0, 1) * (sums / np.maximum(amount, 1e-8) - filled)
-    return filled[..., :3], np.maximum(filled[..., 3] - (filled[..., :3] ** 2).sum(-1), 0)
+        filled = filled + np.minimum(amount / 0.02, 1) * (sums / np.maximum(amount, 1e-8) - filled)
+    colour = np.ascontiguousarray(filled[..., :3])
+    return colour, np.maximum(filled[..., 3] - _dot(colour, colour), 0)
 
 
 def steady(alphas: list[np.ndarray], pictures: list[np.ndarray], at: int) -> np.ndarray:
     """Alpha of frame `at`, averaged with its neighbours where the picture stays the same: a mean over time that keeps motion."""
     total, weight = np.zeros_like(alphas[at]), np.zeros_like(alphas[at])
     for alpha, picture in zip(alphas, pictures, strict=True):
-        change = cv2.blur(((picture - pictures[at]) ** 2).sum(-1), (3, 3))
+        away = picture - pictures[at]
+        change = cv2.blur(_dot(away, away), (3, 3))
         w = np.exp(-change / (2 * 0.03**2))
         total += w * alpha
         weight += w
     return total / weight
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(H, W, 3), (H, W, 3) -> (H, W). Several times as fast as a sum over the last axis."""
+    return np.einsum("hwc,hwc->hw", a, b)
 
 
 def _disc(radius: int) -> np.ndarray:

@@ -40,15 +40,16 @@ def run(config: Config, layout: Layout) -> None:
 def parse_clip(job: Job, out: Path) -> None:
     """Write `<clip>.mkv` (head, torso, background; they sum to 255) and `<clip>.png` (the plate, RGBA)."""
     config: ParseConfig = job.params
+    cv2.setNumThreads(1)  # one core per clip: the pool of clips is what fills the machine
     landmarks = Landmarks.load(job.inputs["landmarks"])
     face = face_frame(landmarks.points)
     with PARSERS[config.parser]() as parser:
         picture_of, people = _sample(job.inputs["frames"], len(landmarks.points), parser)
         numbers = np.array(sorted(picture_of))
         pictures = np.stack([picture_of[t] for t in numbers])
-        rgba, weight = background_plate(
-            pictures, np.stack([matting.refine(p / np.float32(255), m) for p, m in zip(pictures, people, strict=True)])
-        )
+        # Well clear of the person: hair and soft edges must not tint the plate.
+        wide = np.ones((2 * matting.OUTER + 1,) * 2, np.uint8)
+        rgba, weight = background_plate(pictures, np.stack([cv2.dilate(person, wide) for person in people]))
         known = rgba[..., :3].astype(np.float32) / 255
         colours = Colours()
         for t, picture, person in zip(numbers, pictures, people, strict=True):
@@ -58,7 +59,7 @@ def parse_clip(job: Job, out: Path) -> None:
         def masks() -> Iterator[np.ndarray]:
             for t, picture, alpha in _alphas(job.inputs["frames"], parser, known, weight):
                 u, v = place(face, t, *alpha.shape)
-                head = np.rint(255 * alpha * head_share(picture, u, v, table))
+                head = np.rint(255 * alpha * head_share(picture, alpha, u, v, table))
                 torso = np.rint(255 * alpha) - head
                 yield np.stack([head, torso, 255 - head - torso], -1).astype(np.uint8)
 

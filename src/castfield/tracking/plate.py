@@ -20,13 +20,16 @@ def background_plate(frames: np.ndarray, people: np.ndarray) -> tuple[np.ndarray
     seen = free.sum(0) >= max(1, min(3, count), count // 10)
     median = np.zeros((height, width, 3), np.float32)
     scatter = np.ones((height, width), np.float32)
+    amount = free.sum(0)
     for row in range(height):  # row by row: the masked median needs floats, and all frames at once would be a gigabyte
-        values = np.where(free[:, row, :, None], frames[:, row].astype(np.float32), np.nan)
-        columns = seen[row]
-        if columns.any():
-            part = values[:, columns]
-            median[row, columns] = np.nanmedian(part, axis=0)
-            scatter[row, columns] = np.nanstd(part, axis=0).mean(-1) / 255
+        columns = np.flatnonzero(seen[row])
+        where = free[:, row, columns, None]
+        values = np.sort(np.where(where, frames[:, row, columns].astype(np.float32), np.inf), axis=0)
+        number = amount[row, columns]
+        at = np.arange(len(columns))
+        median[row, columns] = (values[(number - 1) // 2, at] + values[number // 2, at]) / 2
+        away = np.where(where, frames[:, row, columns] - median[row, columns], 0)
+        scatter[row, columns] = np.sqrt((away**2).sum((0, 2)) / (3 * number)) / 255
     plate = np.where(seen[..., None], median, fill(median, seen))
     weight = cv2.erode((seen & (scatter < STILL)).astype(np.float32), np.ones((3, 3), np.uint8))
     alpha = np.where(seen, 255, 0).astype(np.uint8)[..., None]
