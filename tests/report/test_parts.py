@@ -45,7 +45,7 @@ def test_names_and_digits_of_metrics():
     assert words.split_name("copy_psnr_speech") == ("psnr", "_speech", True)
     assert words.split_name("acd_frames") == ("", "", False)
     assert words.title("psnr_aligned") == "PSNR, aligned ↑"
-    assert words.title("frames_without_landmarks") == "frames without landmarks"
+    assert words.title("frames_without_landmarks") == "Frames without landmarks"
     assert words.figure("psnr", 30.456, unit=True) == "30.46 dB"
     assert words.figure("acd", None) == "–"
     assert words.figure("acd_frames", 72.0) == "72"

@@ -72,7 +72,7 @@ def _mouth(f: Findings) -> str:
     if value is None:
         return ""
     meaning = "Correlation of the rendered mouth's opening with the driver's: does A speak as B does? 1 follows exactly, 0 not at all."
-    return _card("Mouth correlation, transfer", figure("mouth_corr", value), "", meaning)
+    return _card("Mouth, transfer", figure("mouth_corr", value), "", meaning)
 
 
 def _cost(f: Findings) -> str:

@@ -30,21 +30,23 @@ def metrics(f: Findings) -> str:
     rows = [_metric(f, name, [f.metrics[task].get(name) for task in tasks]) for name in names]
     for name, value in sorted(f.metrics.get("model", {}).items()):
         rows.append(_metric(f, name, [value] + [None] * (len(tasks) - 1), blank=True))
-    head = [*heads(["metric"], ""), *heads(TITLES.get(task, task) for task in tasks), *heads(["how it is computed"], "")]
-    return table(head, rows) + _absent(f) + "".join(_every_video(f, task) for task in TASKS)
+    head = [*heads(["metric, and how it is computed"], ""), *heads(TITLES.get(task, task) for task in tasks)]
+    return table(head, rows, "metrics") + _absent(f) + "".join(_every_video(f, task) for task in TASKS)
 
 
 def _metric(f: Findings, name: str, values: list[float | None], blank: bool = False) -> str:
     shown = [cell("" if blank and value is None else figure(name, value), "n") for value in values]
-    recipe = f"<code>{h(name)}</code> {h(f.recipes.get(name, ''))}"
-    return row(cell(h(title(name)), "name"), *shown, cell(recipe, "recipe"), kind="copy" if split_name(name)[2] else "")
+    recipe = div("recipe", f"<code>{h(name)}</code> {h(f.recipes.get(name, ''))}")
+    return row(cell(f"<b>{h(title(name))}</b>{recipe}"), *shown, kind="copy" if split_name(name)[2] else "")
 
 
 def _absent(f: Findings) -> str:
     if not f.absent:
         return ""
-    names = sorted(f.absent, key=sort_key)
-    rows = [row(cell(f"{h(title(name))} <code>{h(name)}</code>", "name"), cell(lines(f.absent[name]))) for name in names]
+    reasons: dict[str, list[str]] = {}
+    for name in sorted(f.absent, key=sort_key):
+        reasons.setdefault(f.absent[name], []).append(f"{h(title(name))} <code>{h(name)}</code>")
+    rows = [row(cell("<br>".join(names), "name"), cell(lines(reason))) for reason, names in reasons.items()]
     return f"<h3>Not computed</h3>{p('No zero and no substitute stands in their place.', kind='note')}{table((), rows)}"
 
 

@@ -12,7 +12,7 @@ from castfield.report.pictures import nth_frame
 from castfield.report.stills import image
 from castfield.report.words import count
 
-LIMIT = 25.0
+LIMIT = 15.0
 """Head rotations are drawn up to this many degrees."""
 
 

@@ -126,7 +126,7 @@ def _with_sound(f: Findings, entries: dict[str, dict[str, Any]]) -> str:
         which = f", the {word} pair by mouth correlation" if word and known else ""
         caption = f"<b>{h(entry['identity'])}</b> driven by <b>{h(entry['driver'])}</b>{which}<br>{h(', '.join(told))}"
         cards.append(video(f, "transfer", name, 640, open_mouth(f, entry["driver"]), caption))
-    return "<h3>With sound</h3>" + div("shows", *cards)
+    return "<h3>With sound</h3>" + div("shows thirds", *cards)
 
 
 def novel_view(f: Findings) -> str:
@@ -158,6 +158,6 @@ def personal(f: Findings) -> str:
         return p("Nobody was personalised in this run.", kind="note")
     text = p(
         f"The model fine-tuned on the first {f.config.personalize.seconds:g} s of one person, with the interaction module frozen.",
-        "Amber marks the frames that the figures are taken from; of the rest, too, only those first seconds were learned from.",
+        "Amber in the bar marks the held-out frames that the figures are taken from.",
     )
     return text + div("shows", *cards)

@@ -20,12 +20,15 @@ def image(frame: np.ndarray, side: int, text: str, quality: int = 88) -> str:
 
 
 def video(f: Findings, task: str, name: str, width: int, poster_at: int, caption: str, *, loop: bool = False) -> str:
-    """A card with the video `<task>/<name>.mp4`; until it plays (and on paper) it shows its frame number `poster_at`."""
+    """A card with the video `<task>/<name>.mp4`; until it plays it shows its frame number `poster_at`.
+
+    `loop`: it plays at once, silently, and over and over.
+    """
     path = f.layout.renders / task / f"{name}.mp4"
     label = f"{task.replace('_', ' ')}: {name.replace('__', ' driven by ')}"
-    ways = "controls playsinline" + (" loop muted" if loop else "")
+    ways = "controls playsinline" + (" loop muted autoplay" if loop else "")
     poster = jpeg(nth_frame(path, poster_at))
-    shown = f'<video {ways} preload="none" poster="{poster}" src="{small_mp4(path, width)}" aria-label="{h(label)}"></video>'
+    shown = f'<video {ways} preload="metadata" poster="{poster}" src="{small_mp4(path, width)}" aria-label="{h(label)}"></video>'
     return f'<figure class="card">{shown}<figcaption>{caption}</figcaption></figure>'
 
 

@@ -55,7 +55,8 @@ def title(name: str) -> str:
     """A metric's name for people, with an arrow that says which way is better."""
     family, suffix, copied = split_name(name)
     if not family:
-        return name.replace("_", " ")
+        words = name.replace("_", " ")
+        return f"ACD{words[3:]}" if words.startswith("acd ") else words[:1].upper() + words[1:]
     entry = FAMILIES[family]
     arrow = {"up": " ↑", "down": " ↓", "": ""}[entry.better]
     return f"{'copying: ' if copied else ''}{entry.title}{SUFFIXES[suffix]}{arrow}"
@@ -69,6 +70,7 @@ def figure(name: str, value: float | None, unit: bool = False) -> str:
     if not family:
         return grouped(value) if float(value).is_integer() else f"{value:.3g}"
     entry = FAMILIES[family]
+    value = round(value, entry.digits) + 0.0  # no minus before a zero
     return f"{value:,.{entry.digits}f}".replace(",", "\u202f") + (f" {entry.unit}" if unit and entry.unit else "")
 
 

@@ -78,12 +78,12 @@ def write(frame: np.ndarray, text: str, *, x: int, y: int, size: int = 13, opaci
 
 def label(frame: np.ndarray, text: str) -> np.ndarray:
     """Name a panel in its upper left corner."""
-    return write(frame, text, x=6, y=6, size=max(9, len(frame) // 28))
+    return write(frame, text, x=6, y=6, size=max(9, len(frame) // 20))
 
 
 def watermark(frame: np.ndarray) -> np.ndarray:
     """The visible mark of origin, small, in the lower right corner."""
-    return write(frame, WATERMARK, x=-6, y=-6, size=max(9, len(frame) // 30), opacity=0.6)
+    return write(frame, WATERMARK, x=-6, y=-6, size=max(9, min(len(frame) // 24, 16)), opacity=0.6)
 
 
 def held_out_bar(frame: np.ndarray, held: np.ndarray, at: int, height: int = 6) -> np.ndarray:
