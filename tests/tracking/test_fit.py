@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from castfield import media as video
-from castfield.clip import Landmarks, Track
+from castfield.clip import Crop, Landmarks, Track
 from castfield.config import FitConfig
 from castfield.errors import ClipError
 from castfield.geometry import rotation_angle
@@ -25,11 +25,12 @@ from castfield.tracking.face_model import (
     rotation_matrix,
     rotation_vector,
 )
-from castfield.tracking.fit_metrics import measure, measure_truth
+from castfield.tracking.fit_metrics import measure
 from castfield.tracking.landmark_fit import fit, inter_ocular
 from castfield.tracking.photometric import POINTS, Reference, Surface, detail, normal_equations, sample
 from castfield.tracking.sixty_eight import INDICES
 from castfield.tracking.solver import Noise, State, landmark_equations
+from castfield.tracking.truth_metrics import head_overlap, measure_truth
 
 SIZE, FOCAL, FRAMES = 256, 1000.0, 30
 
@@ -65,20 +66,25 @@ def _seen(rig, truth, noise: float = 0.0, seed: int = 1) -> Landmarks:
     return Landmarks(points, np.ones(frames, np.float32), np.ones(frames, bool), "made")
 
 
-def _errors(track: Track, truth, tmp_path: Path) -> dict[str, float]:
-    np.savez(tmp_path / "truth.npz", **truth)
-    return measure_truth(track, tmp_path / "truth.npz")
+def _errors(track: Track, truth, rig, tmp_path: Path) -> dict[str, float]:
+    """Errors against the truth as if it had been filmed at twice the size, the crop in the middle of it, from the fourth frame on."""
+    before = {k: np.concatenate([v[:3], v]) for k, v in truth.items() if isinstance(v, np.ndarray) and k != "identity"}
+    points = _seen(rig, {**truth, **before}).points[..., :2]
+    known = {**truth, **before, "landmarks": 2 * points + 44, "focal": 2 * FOCAL, "size": 600, "fps": 25.0}
+    np.savez(tmp_path / "truth.npz", **known)
+    return measure_truth(track, tmp_path / "truth.npz", Crop((44, 44, 512), SIZE, (600, 600), 25.0, len(track), 0.12, False))
 
 
 def test_a_known_motion_is_recovered_from_noisy_landmarks(rig, tmp_path):
     truth = _truth(rig)
     seen = _seen(rig, truth, noise=0.3)
     track = fit(rig, seen, SIZE, FitConfig())
-    errors = _errors(track, truth, tmp_path)
+    errors = _errors(track, truth, rig, tmp_path)
     assert errors["rotation_deg"] < 0.5
     assert errors["lateral_mm"] < 0.5
     assert errors["depth_pct"] < 0.5
     assert errors["expression_corr"] > 0.95
+    assert errors["nme"] < 0.012
     figures = measure(track, seen)
     assert figures["nme"] < 0.012
     assert figures["jitter_ratio"] < 0.5
@@ -95,7 +101,7 @@ def test_sixty_eight_points_are_enough(rig, tmp_path):
     few = np.full_like(seen.points, np.nan)
     few[:, INDICES, :2] = seen.points[:, INDICES, :2]
     track = fit(rig, replace(seen, points=few), SIZE, FitConfig())
-    errors = _errors(track, truth, tmp_path)
+    errors = _errors(track, truth, rig, tmp_path)
     assert errors["rotation_deg"] < 1.0
     assert errors["lateral_mm"] < 1.0
     assert measure(track, replace(seen, points=few))["lip_corr"] > 0.97
@@ -289,3 +295,15 @@ def test_figures_of_a_perfect_track_are_perfect(rig):
     assert figures["jitter_ratio"] == pytest.approx(1)
     assert figures["lip_corr"] == pytest.approx(1)
     assert inter_ocular(seen.points) == pytest.approx(61, abs=15)
+
+
+def test_the_head_is_compared_in_the_crop(tmp_path):
+    truth = np.zeros((2, 100, 100), bool)
+    truth[:, 20:60, 30:70] = True
+    np.savez(tmp_path / "truth.npz", head_mask=np.packbits(truth.reshape(2, -1), axis=1), size=100, fps=25.0)
+    crop = Crop((10, 10, 64), 128, (100, 100), 25.0, 2, 0.0, False)
+    mask = np.zeros((128, 128, 3), np.uint8)
+    mask[20:100, 40:120, 0] = 255
+    assert head_overlap([mask, mask], tmp_path / "truth.npz", crop) == 1.0
+    mask[:, 80:, 0] = 0
+    assert head_overlap([mask, mask], tmp_path / "truth.npz", crop) == pytest.approx(0.5)

@@ -16,9 +16,10 @@ from castfield.rigs.base import Rig
 from castfield.scratch import write_json
 from castfield.shards import Job, map_clips
 from castfield.tracking import face_model, landmark_fit, photometric, solver
-from castfield.tracking.fit_metrics import measure, measure_truth
+from castfield.tracking.fit_metrics import measure
 from castfield.tracking.landmark_fit import fit
 from castfield.tracking.photometric import detail
+from castfield.tracking.truth_metrics import head_overlap, measure_truth
 
 
 def run(config: Config, layout: Layout) -> None:
@@ -70,7 +71,9 @@ def summarise(layout: Layout) -> dict[str, object]:
         truth = layout.truth / f"{clip}.npz"
         if truth.exists():
             try:
-                truths[clip] = measure_truth(track, truth)
+                crop = Crop.load(layout.frames / f"{clip}.json")
+                truths[clip] = measure_truth(track, truth, crop)
+                truths[clip]["head_iou"] = head_overlap(media.stream(layout.masks / f"{clip}.mkv"), truth, crop)
             except KeyError as error:
                 raise CastfieldError("the ground truth lacks a field", found=error, where=truth, cure="dvc repro -f download") from None
     summary: dict[str, object] = {**_mean(clips), "clips": clips}
