@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, to_unit
+from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, cell_centres
+from castfield.geometry import project
 
 FLOOR = 3.0
 """Density per metre that every cell of the hull keeps in the proposal, so that nothing is ruled out for good."""
@@ -52,9 +53,31 @@ class Proposal(nn.Module):
 
     def along(self, points: Tensor, people: Tensor) -> Tensor:
         """Expected density (G, P) at points (G, P, 3) metres of people (G,); nearest cell, 0 outside the box."""
-        unit = to_unit(points, points.new_tensor(BOX_LOW), points.new_tensor(BOX_HIGH))
-        cell = ((unit + 1) * (CELLS / 2)).floor().long()
-        inside = ((cell >= 0) & (cell < CELLS)).all(-1)
-        x, y, z = cell.clamp(0, CELLS - 1).unbind(-1)
-        flat = ((people[:, None] * CELLS + z) * CELLS + y) * CELLS + x
-        return self.guide.reshape(-1)[flat] * inside
+        low, high = points.new_tensor(BOX_LOW), points.new_tensor(BOX_HIGH)
+        scale = CELLS / (high - low)
+        place = points * scale - low * scale
+        inside = ((place >= 0) & (place < CELLS)).all(-1)
+        # 32-bit indices: half the memory traffic of PyTorch's usual ones, on the path that every ray takes.
+        x, y, z = place.to(torch.int32).clamp_(0, CELLS - 1).unbind(-1)
+        flat = ((people[:, None].to(torch.int32) * CELLS + z) * CELLS + y) * CELLS + x
+        return self.guide.reshape(-1).index_select(0, flat.reshape(-1)).reshape(flat.shape) * inside
+
+    def silhouette(self, person: int, rotation: Tensor, translation: Tensor, focal: Tensor, size: int) -> Tensor:
+        """Pixels that may show the person's hull: (F, S, S) bool for poses (F, 3, 3), (F, 3) and focal (F,) pixels.
+
+        Every cell of the hull is splatted as a square that holds it, so that no ray which meets the hull is missed.
+        """
+        points = cell_centres().to(self.hull.device)[self.hull[person].reshape(-1).bool()]
+        if not len(points):
+            return torch.zeros(len(rotation), size, size, dtype=torch.bool, device=points.device)
+        at = project(points, rotation, translation, focal, points.new_full((2,), size / 2))
+        # One pixel beyond the picture on each side collects what reaches in from outside.
+        column, line = at.floor().long().clamp(-1, size).unbind(-1)
+        padded = torch.zeros(len(rotation), size + 2, size + 2, device=points.device)
+        frame = torch.arange(len(rotation), device=points.device)[:, None].expand_as(line)
+        padded[frame, line + 1, column + 1] = 1
+        depth = (points @ rotation.transpose(-1, -2) + translation[:, None])[..., 2].min().clamp_min(0.05)
+        low, high = points.new_tensor(BOX_LOW), points.new_tensor(BOX_HIGH)
+        reach = int(torch.ceil(focal.max() * (high - low).norm() / (2 * CELLS) / depth)) + 1
+        grown = torch.nn.functional.max_pool2d(padded[:, None], 2 * reach + 1, 1, reach)[:, 0]
+        return grown[:, 1:-1, 1:-1] > 0

@@ -51,17 +51,19 @@ def render_frames(
             people = torch.full((chosen.stop - start,), model.index(identity_clip), device=device)
             rays = pixel_rays(pixels.expand(len(people), -1, -1), poses[0][chosen], poses[1][chosen], lengths[chosen], size)
             behind = torch.from_numpy(np.asarray(background[chosen], np.float32)).to(device).reshape(len(people), -1, 3) / 255
-            colour, alpha = _render(system, people, condition[chosen], codes[chosen], rays, behind)
+            shown = system.may_show(model.index(identity_clip), poses[0][chosen], poses[1][chosen], lengths[chosen], size)
+            colour, alpha = _render(system, people, condition[chosen], codes[chosen], rays, behind, shown.flatten(1))
             frames[chosen] = (colour * 255).round().clamp(0, 255).to(torch.uint8).reshape(-1, size, size, 3).cpu().numpy()
             opacity[chosen] = alpha.reshape(-1, size, size).cpu().numpy()
             bar.update(len(people))
     return frames, opacity
 
 
-def _render(system, people: Tensor, condition: Tensor, latent: Tensor, rays: Rays, background: Tensor) -> tuple[Tensor, Tensor]:
-    """Colour (F, R, 3) and opacity (F, R); rays on which the head cannot lie show the background."""
+def _render(
+    system, people: Tensor, condition: Tensor, latent: Tensor, rays: Rays, background: Tensor, hit: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Colour (F, R, 3) and opacity (F, R); rays outside `hit` (F, R) show the background."""
     colour, alpha = background.clone(), background.new_zeros(background.shape[:2])
-    hit = system.may_hit(people, rays)
     most = int(hit.sum(1).max())
     # As many rays in each frame: those that hit come first, the rest of a row is rendered in vain.
     order = torch.argsort((~hit).to(torch.uint8), dim=1, stable=True)[:, :most]

@@ -115,9 +115,9 @@ class PaperSystem(MINeRF):
     def smoothed(self, moved: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
         return self.smooth_module(moved), self.smooth_latent(latent) if self.smooth_latent else latent[:, 0]
 
-    def may_hit(self, people: Tensor, rays: Rays) -> Tensor:
-        """(F, R) bool: False where a ray cannot meet the head. The network may place density anywhere."""
-        return torch.ones(rays.shape, dtype=torch.bool, device=people.device)
+    def may_show(self, person: int, rotation: Tensor, translation: Tensor, focal: Tensor, size: int) -> Tensor:
+        """(F, S, S) bool: False where a pixel cannot show the head. The network may place density anywhere."""
+        return torch.ones(len(rotation), size, size, dtype=torch.bool, device=rotation.device)
 
     def render(
         self, people: Tensor, condition: Tensor, latent: Tensor, rays: Rays, background: Tensor, noise: Tensor | None = None
@@ -170,12 +170,9 @@ class GridSystem(MINeRF):
         config = self.config
         return Plan(config.frames, config.clips, config.rays, config.head_share, config.samples + 3)
 
-    def may_hit(self, people: Tensor, rays: Rays) -> Tensor:
-        """(F, R) bool: False where a ray meets no cell of the person's hull."""
-        near, far = box_bounds(rays, self.field.box_low, self.field.box_high)
-        share = (torch.arange(PROBES, device=near.device) + 0.5) / PROBES
-        points = rays.at(near[..., None] + (far - near)[..., None] * share)
-        return (self.proposal.along(points.flatten(1, 2), people) > 0).unflatten(1, points.shape[1:3]).any(-1)
+    def may_show(self, person: int, rotation: Tensor, translation: Tensor, focal: Tensor, size: int) -> Tensor:
+        """(F, S, S) bool: False where a pixel cannot show the person's hull."""
+        return self.proposal.silhouette(person, rotation, translation, focal, size)
 
     def render(
         self, people: Tensor, condition: Tensor, latent: Tensor, rays: Rays, background: Tensor, noise: Tensor | None = None
