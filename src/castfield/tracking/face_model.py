@@ -6,6 +6,7 @@ head's origin falls in the picture (u, v in pixels) and the logarithm of its dep
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,8 @@ class FaceModel:
     """(L,) weight of each landmark's squared distance, mean 1: lips, eyelids and irises count more."""
     pairs: np.ndarray
     """(K, 2) positions, among the L, of opposite points whose distance counts by itself."""
+    twins: np.ndarray
+    """(S, 2) actions that are each other's left and right half."""
 
     @classmethod
     def of(cls, rig: HeadModel, index: np.ndarray | None = None) -> FaceModel:
@@ -87,12 +90,19 @@ class FaceModel:
         rest, people, actions = (a[..., index, :] for a in arrays)
         at = {int(k): i for i, k in enumerate(index)}
         pairs = [(at[a], at[b]) for a, b in PAIRS if a in at and b in at]
-        return cls(index, rest, people, actions, weight, np.array(pairs, np.int64).reshape(-1, 2))
+        return cls(index, rest, people, actions, weight, np.array(pairs, np.int64).reshape(-1, 2), twins(rig.expression_names))
 
     def shape(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """Identity (I,) and expression (T, d) -> (T, L, 3) metres."""
         person = self.neutral + np.tensordot(identity, self.identity, 1)
         return person + np.tensordot(expression, self.expression, 1)
+
+
+def twins(names: Sequence[str]) -> np.ndarray:
+    """(S, 2) actions that are left and right halves. Not the gaze, nor what shifts jaw or mouth to a side: there left excludes right."""
+    halves = [n for n in names if n.endswith("Left") and n not in ("jawLeft", "mouthLeft") and not n.startswith("eyeLook")]
+    both = [(names.index(n), names.index(n[:-4] + "Right")) for n in halves if n[:-4] + "Right" in names]
+    return np.array(both, np.int64).reshape(-1, 2)
 
 
 def project(shape: np.ndarray, pose: Pose, focal: float, centre: float) -> tuple[np.ndarray, np.ndarray]:

@@ -64,7 +64,7 @@ def _fit(rig: Rig, landmarks: Landmarks, size: int, config: FitConfig, pictures:
     given = np.isfinite(landmarks.points[landmarks.found][:, model.index, :2]).all((0, 2))
     model = FaceModel.of(rig, model.index[given])
     seen = observe(model, landmarks, size)
-    noise = Noise(sparse=0.2 * config.expression_prior)
+    noise = Noise(sparse=Noise.sparse * config.expression_prior)
     prior_focal = FOCAL_PRIOR * size
     pose = first_pose(seen.points, model.neutral, seen.weight, prior_focal, seen.centre)
     frames, blind = len(seen.points), seen.weight.sum(1) == 0

@@ -60,6 +60,7 @@ class Surface:
         def spread(array: torch.Tensor) -> np.ndarray:
             return (array.double().numpy()[..., triangle, :] * weights).sum(-2)
 
+        nothing = np.empty((0, 2), np.int64)
         normals = _cross(person, triangle)
         normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
         model = FaceModel(
@@ -68,7 +69,8 @@ class Surface:
             spread(rig.identity_basis),
             spread(rig.expression_basis),
             np.ones(POINTS),
-            np.empty((0, 2), np.int64),
+            nothing,
+            nothing,
         )
         return cls(model, normals)
 

@@ -74,10 +74,12 @@ class Noise:
     place in shares of the inter-ocular distance, and share of the depth."""
     frames: float = 25.0
     """How many independent frames a clip is worth to the identity: landmark bias is the same in all."""
-    sparse: float = 1.0
+    sparse: float = 0.8
     """Weight of the sum of activations."""
     activation: float = 0.6
     """Standard deviation of an activation."""
+    lopsided: float = 0.08
+    """Standard deviation of the difference between an action's left and right half: faces mostly move alike on both sides."""
     focal: float = 0.25
     """Standard deviation of the logarithm of the focal length about its prior."""
 
@@ -153,7 +155,9 @@ def cost(model: FaceModel, seen: Observation, state: State, noise: Noise) -> flo
         gap = residual[:, model.pairs[:, 0]] - residual[:, model.pairs[:, 1]]
         both = np.minimum(seen.weight[:, model.pairs[:, 0]], seen.weight[:, model.pairs[:, 1]]) > 0
         total += (noise.robust / noise.pair) ** 2 * (both * np.log1p((gap**2).sum(-1) / wide)).sum()
-    return float(0.5 * total + noise.sparse * state.expression.sum() + 0.5 * (state.expression**2).sum() / noise.activation**2)
+    apart = state.expression[:, model.twins[:, 0]] - state.expression[:, model.twins[:, 1]]
+    prior = (state.expression**2).sum() / noise.activation**2 + (apart**2).sum() / noise.lopsided**2
+    return float(0.5 * (total + prior) + noise.sparse * state.expression.sum())
 
 
 def fit_person(
@@ -179,7 +183,7 @@ def fit_person(
             part = slice(at, at + BATCH)
             h, g = landmark_equations(model, seen.part(part), state.part(part), noise, shared=True, tremble=False)
             own, gradient = h[:, :n, :n], g[:, :n]
-            _expression_prior(own, gradient, state.expression[part], noise)
+            _expression_prior(own, gradient, state.expression[part], model.twins, noise)
             _bounds(own, gradient, state.expression[part])
             own[:, range(n), range(n)] *= 1 + damping
             inner = np.linalg.solve(own, np.concatenate([h[:, :n, n:], gradient[..., None]], -1))
@@ -235,7 +239,7 @@ def fit_motion(
         for at in range(0, frames, BATCH):
             part = slice(at, at + BATCH)
             h[part], g[part] = landmark_equations(model, seen.part(part), state.part(part), noise, shared=False, tremble=True)
-        _expression_prior(h, g, state.expression, noise)
+        _expression_prior(h, g, state.expression, model.twins, noise)
         if witness is not None:
             own, pull = witness(state)
             h[:, :POSE, :POSE] += own
@@ -281,12 +285,19 @@ def _second_difference(state: State) -> np.ndarray:
     return np.concatenate([np.diff(turn, axis=0), rest], 1)
 
 
-def _expression_prior(h: np.ndarray, g: np.ndarray, expression: np.ndarray, noise: Noise) -> None:
+def _expression_prior(h: np.ndarray, g: np.ndarray, expression: np.ndarray, twins: np.ndarray, noise: Noise) -> None:
+    """Add the prior of the activations: few, small, and much the same on both sides."""
     d = expression.shape[1]
-    precision = 1 / noise.activation**2
-    at = range(POSE, POSE + d)
+    precision, alike = 1 / noise.activation**2, 1 / noise.lopsided**2
+    at = np.arange(POSE, POSE + d)
     h[:, at, at] += precision
-    g[:, POSE : POSE + d] -= precision * expression + noise.sparse
+    g[:, at] -= precision * expression + noise.sparse
+    left, right = twins.T
+    apart = alike * (expression[:, left] - expression[:, right])
+    for one, other, pull in ((left, right, apart), (right, left, -apart)):
+        h[:, POSE + one, POSE + one] += alike
+        h[:, POSE + one, POSE + other] -= alike
+        g[:, POSE + one] -= pull
 
 
 def _bounds(h: np.ndarray, g: np.ndarray, expression: np.ndarray) -> None:
