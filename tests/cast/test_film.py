@@ -22,7 +22,7 @@ def footage(rig_folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def tracked(footage):
     """Face mesh of the film by the tracker that real footage gets: (T, 478, 2) pixels."""
-    from castfield.tracking.quiet import quiet
+    from castfield.quiet import quiet
 
     with quiet():
         import mediapipe

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import warp as wp
 
+from castfield.quiet import quiet
 from castfield.scratch import scratch
 
 wp.config.log_level = wp.LOG_ERROR  # no greeting, no word about a missing GPU
 wp.config.kernel_cache_dir = str(scratch("warp"))
 wp.set_module_options({"enable_backward": False})
-wp.init()
+with quiet():
+    wp.init()
 
 SKIN, EYE, TEETH, TONGUE, LASH, HAIR, CLOTH, MOUTH = (wp.constant(k) for k in range(8))
 

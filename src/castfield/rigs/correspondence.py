@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from castfield.errors import CastfieldError
 from castfield.geometry import FRONTAL
+from castfield.quiet import quiet
 from castfield.rigs.base import LANDMARKS, Rig
 from castfield.rigs.raycast import RayCaster
 
@@ -255,7 +256,9 @@ class Tracker:
 
     def __enter__(self) -> Tracker:
         solutions: Any = importlib.import_module("mediapipe.python.solutions.face_mesh")
-        self._mesh = solutions.FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1)
+        with quiet():  # it speaks at its start and at its first picture
+            self._mesh = solutions.FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1)
+            self._mesh.process(np.zeros((SIZE, SIZE, 3), np.uint8))
         return self
 
     def __exit__(self, *_: object) -> None:

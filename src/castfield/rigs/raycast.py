@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, no_type_check
 
 import numpy as np
 
+from castfield.quiet import quiet
 from castfield.scratch import scratch
 
 
@@ -116,7 +114,7 @@ def _engine() -> tuple[Any, Any]:
     warp: Any = importlib.import_module("warp")
     warp.config.log_level = warp.LOG_ERROR
     warp.config.kernel_cache_dir = str(scratch("warp"))
-    with _native_stderr_closed():
+    with quiet():
         warp.init()
 
     @warp.kernel
@@ -138,16 +136,3 @@ def _engine() -> tuple[Any, Any]:
             hit[i] = warp.vec3(0.0, 0.0, 0.0)
 
     return warp, first_hit
-
-
-@contextmanager
-def _native_stderr_closed() -> Iterator[None]:
-    """warp's C++ side says on stderr that there is no GPU, whatever its log level; nobody here needs one."""
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from castfield.tracking.quiet import quiet
+from castfield.quiet import quiet
 
 
 class Face(NamedTuple):

@@ -14,12 +14,12 @@ from castfield import media
 from castfield.clip import Landmarks, clip_names, split_frames
 from castfield.config import Config, ParseConfig
 from castfield.layout import Layout
+from castfield.quiet import quiet
 from castfield.scratch import atomic
 from castfield.shards import Job, map_clips
 from castfield.tracking import head_split, matting, plate
 from castfield.tracking.head_split import Colours, face_frame, head_share, place
 from castfield.tracking.plate import background_plate
-from castfield.tracking.quiet import quiet
 
 Parser = Callable[[np.ndarray], np.ndarray]
 """A frame (H, W, 3) uint8 -> coarse mask of the person (H, W) float32 in [0, 1]."""

@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from castfield.quiet import quiet
 from castfield.tracking.main_person import Face
-from castfield.tracking.quiet import quiet
 from castfield.tracking.sixty_eight import to_mesh
 
 Tracker = Callable[[Iterable[np.ndarray]], Iterator[list[Face]]]

@@ -1,4 +1,4 @@
-"""MediaPipe's C++ side writes a page to stderr at every start, whatever its log level says."""
+"""Native code (MediaPipe, warp) writes a page to stderr at every start, whatever its log level says."""
 
 from __future__ import annotations
 
