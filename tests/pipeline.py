@@ -21,8 +21,7 @@ SHORT = 1.3
 
 SMALL: dict[str, dict[str, Any]] = {
     "frames": {"size": 128},
-    "fit": {"steps": 60},
-    "train": {"steps": 60, "size": 48},
+    "train": {"size": 48, "grid": {"steps": 60, "steps_per_clip": 0}},
     "personalize": {"steps": 20},
     "evaluate": {"faces_per_clip": 1},
 }
@@ -77,8 +76,7 @@ def clone(target: Path, media: Path, clips: list[str]) -> Project:
     write_manifest(target, clips)
     params = yaml.safe_load((target / "params.yaml").read_text())
     params["dataset"] = "short"
-    for section, values in SMALL.items():
-        params[section].update(values)
+    update(params, SMALL)
     (target / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     scratch = target / ".castfield"
     env = {
@@ -94,6 +92,15 @@ def clone(target: Path, media: Path, clips: list[str]) -> Project:
         project.run(*command)
     project.run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "start")
     return project
+
+
+def update(values: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Change nested values in place; a key that is not there is a mistake of the test's."""
+    for key, change in changes.items():
+        if isinstance(values[key], dict):
+            update(values[key], change)
+        else:
+            values[key] = change
 
 
 def write_manifest(root: Path, clips: list[str]) -> None:
