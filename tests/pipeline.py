@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ SHORT = 1.3
 
 SMALL: dict[str, dict[str, Any]] = {
     "frames": {"size": 128},
-    "train": {"size": 48, "grid": {"steps": 60, "steps_per_clip": 0}},
+    "train": {"size": 48, "save_seconds": 1.0, "grid": {"steps": 60, "steps_per_clip": 0}},
     "personalize": {"steps": 20},
     "evaluate": {"faces_per_clip": 1},
 }
@@ -34,6 +34,8 @@ class Project:
 
     root: Path
     env: dict[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long each stage took that `reproduce` ran."""
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command in the clone; its output is in `.stdout`."""
@@ -45,6 +47,12 @@ class Project:
     def dvc(self, *arguments: str, check: bool = True) -> str:
         """Output of a DVC command."""
         return self.run(sys.executable, "-m", "dvc", *arguments, check=check).stdout
+
+    def reproduce(self, stage: str) -> None:
+        """Run one stage, and remember how long it took."""
+        began = time.monotonic()
+        self.dvc("repro", "--single-item", stage)
+        self.seconds[stage] = time.monotonic() - began
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """`metrics/metrics.json`."""

@@ -15,9 +15,10 @@ STAGES = ["rig", "download", "frames", "landmarks", "parse", "fit", "audio", "tr
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, media) -> Project:
-    """A clone in which the whole DAG has run once, committed."""
+    """A clone in which every stage has run once, committed."""
     made = clone(tmp_path_factory.mktemp("project"), media, CLIPS)
-    made.dvc("exp", "run")
+    for stage in STAGES:
+        made.reproduce(stage)
     made.run("git", "add", "-A")
     made.run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "first run")
     return made
@@ -68,9 +69,10 @@ def test_killed_anywhere_a_rerun_ends_with_the_same_metrics(project: Project, tm
     landed = 0
     for stage in STAGES:
         for _ in range(3 if stage == "train" else 1):
-            landed += killed.kill_during(stage, chance.uniform(2.5, 6.0))
-        killed.dvc("repro", "--single-item", stage)
-    assert landed >= 8, "the kills came after the stages had ended"
+            # DVC's own start is a part of the time; the stage is killed somewhere in the rest.
+            landed += killed.kill_during(stage, chance.uniform(0.2, 0.6) * project.seconds[stage])
+        killed.reproduce(stage)
+    assert landed >= len(STAGES) // 2, "the kills came after the stages had ended"
     assert killed.metrics() == project.metrics()
     shutil.rmtree(killed.root)
 
