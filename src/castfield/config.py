@@ -219,7 +219,7 @@ class RenderConfig:
     """Novel views swing this far to each side."""
     max_pairs: int = 90
     """Most (identity, driver) pairs of expression transfer; beyond it a seeded sample. 0 = all ordered pairs."""
-    max_seconds: float = 10.0
+    max_seconds: float = 3.0
     """Transfer and novel views use this much of a driver's clip, from its start."""
     shown_size: int = 384
     """Side in pixels of each panel of the videos for people; the lossless ones keep `train.size`."""

@@ -10,6 +10,8 @@ from castfield.geometry import project
 
 FLOOR = 3.0
 """Density per metre that every cell of the hull keeps in the proposal, so that nothing is ruled out for good."""
+AIR = 1.0
+"""Density per metre below which a cell counts as air when pictures are rendered: less than a hundredth of opacity a cell."""
 
 
 class Proposal(nn.Module):
@@ -63,11 +65,12 @@ class Proposal(nn.Module):
         return self.guide.reshape(-1).index_select(0, flat.reshape(-1)).reshape(flat.shape) * inside
 
     def silhouette(self, person: int, rotation: Tensor, translation: Tensor, focal: Tensor, size: int) -> Tensor:
-        """Pixels that may show the person's hull: (F, S, S) bool for poses (F, 3, 3), (F, 3) and focal (F,) pixels.
+        """Pixels that may show the person: (F, S, S) bool for poses (F, 3, 3), (F, 3) and focal (F,) pixels.
 
-        Every cell of the hull is splatted as a square that holds it, so that no ray which meets the hull is missed.
+        Every cell of the hull with more than air in or beside it is splatted as a square that holds it, so that no ray
+        which meets such a cell is missed.
         """
-        points = cell_centres().to(self.hull.device)[self.hull[person].reshape(-1).bool()]
+        points = cell_centres().to(self.hull.device)[(self.guide[person] > FLOOR + AIR).reshape(-1)]
         if not len(points):
             return torch.zeros(len(rotation), size, size, dtype=torch.bool, device=points.device)
         at = project(points, rotation, translation, focal, points.new_full((2,), size / 2))
