@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from made_scene import made_clip
+from made_scene import made_clip, made_rig
 from PIL import Image
 
 from castfield import media
@@ -50,6 +50,7 @@ def write_clip(layout: Layout, name: str, frames: int, seed: int, speech: bool =
 def made_project(root: Path, people: dict[str, int]) -> Layout:
     """Write the project: `people` gives frames per name; the last one is silent. The model knows all of them."""
     layout = Layout(root)
+    made_rig().save(layout.rig / "rig.npz")
     for seed, (name, frames) in enumerate(people.items()):
         write_clip(layout, name, frames, seed, speech=seed + 1 < len(people))
     images = load_all_images(layout, SIZE)

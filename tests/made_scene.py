@@ -8,6 +8,7 @@ import torch
 from castfield.clip import Track, split_frames
 from castfield.images import ClipImages, bounding_box, grow
 from castfield.rendering.rays import pixel_rays
+from castfield.rigs import Rig
 
 RADII = np.array([0.07, 0.10, 0.08])
 
@@ -52,6 +53,41 @@ def made_clip(name: str, frames: int = 20, size: int = 32, d: int = 4, seed: int
         np.zeros((frames, 478, 2), np.float32),
     )
     return ClipImages(name, size, as_bytes(picture), head, as_bytes(back), boxes, track, split_frames(frames))
+
+
+def made_rig(d: int = 4, rings: int = 24) -> Rig:
+    """The ellipsoid as a rig: two identity directions (wide, high), the first expression lowers the chin; every landmark lies in front."""
+    up, around = np.meshgrid(np.linspace(0.02, np.pi - 0.02, rings), np.linspace(0, 2 * np.pi, rings, endpoint=False), indexing="ij")
+    points = np.stack([np.sin(up) * np.sin(around), np.cos(up), np.sin(up) * np.cos(around)], -1).reshape(-1, 3) * RADII
+    at = lambda r, c: r * rings + c % rings  # noqa: E731
+    cells = [(r, c) for r in range(rings - 1) for c in range(rings)]
+    faces = [f for r, c in cells for f in ((at(r, c), at(r + 1, c), at(r, c + 1)), (at(r, c + 1), at(r + 1, c), at(r + 1, c + 1)))]
+    neutral = torch.from_numpy(points).float()
+    chin = torch.zeros(d, *neutral.shape)
+    chin[0, :, 1] = -0.02 * (neutral[:, 1] < -0.02)
+    front = np.flatnonzero(points[np.array(faces)][..., 2].min(1) > 0.01)
+    return Rig(
+        neutral=neutral,
+        identity_basis=0.05 * torch.stack([neutral * torch.tensor([1.0, 0, 0]), neutral * torch.tensor([0, 1.0, 0])]),
+        expression_basis=chin,
+        expression_range=torch.tensor([0.0, 1.0]).repeat(d, 1),
+        expression_deviation=torch.full((d,), 0.6),
+        expression_names=("jawOpen", *(f"other{k}" for k in range(1, d))),
+        faces=torch.tensor(faces),
+        parts=torch.zeros(len(neutral), dtype=torch.int64),
+        face_parts=torch.zeros(len(faces), dtype=torch.int64),
+        part_names=("skin",),
+        head_vertices=len(neutral),
+        head_faces=len(faces),
+        head_weight=torch.ones(len(neutral)),
+        neck_pivot=torch.tensor([0.0, -0.1, 0.0]),
+        eye_centres=torch.tensor([[0.03, 0.02, 0.06], [-0.03, 0.02, 0.06]]),
+        eye_radius=0.015,
+        landmark_face=torch.from_numpy(front[np.arange(478) % len(front)]),
+        landmark_barycentric=torch.full((478, 3), 1 / 3),
+        landmark_spread_mm=torch.ones(478),
+        landmark_valid=torch.ones(478, dtype=torch.bool),
+    )
 
 
 def _turn(angle: float) -> np.ndarray:

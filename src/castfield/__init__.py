@@ -1,3 +1,8 @@
 """Castfield: one radiance field for a whole cast, from ordinary video."""
 
+import os
+
 __version__ = "0.1.0"
+
+# Threads that wait should sleep: spinning ones stall each other as soon as another program wants a core. Read when PyTorch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from castfield.fields.planes import CELLS, cell_centres, look_up, to_unit
+from castfield.fields.planes import CELLS, cell_centres, depth_texels, look_up, texels, to_unit
 from castfield.fields.proposal import FLOOR, Proposal
 
 
@@ -20,34 +20,26 @@ def bilinear(plane, u, v):
     return (1 - b) * top + b * ((1 - a) * plane[:, y1, x0] + a * plane[:, y1, x1])
 
 
+def frontal_and_side(planes, start, r):
+    """The three planes (C, lines, columns) of the level with r texels a side that starts at texel `start` of planes (texels, C)."""
+    q = depth_texels(r)
+    front, zy, zx = planes[start : start + r * (r + 2 * q)].split([r * r, r * q, r * q])
+    return [plane.reshape(r, -1, planes.shape[-1]).permute(2, 0, 1) for plane in (front, zy, zx)]
+
+
 def test_look_up_against_loops_and_gradient():
     torch.manual_seed(0)
-    front = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
-    side = torch.randn(2, 2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    planes = torch.randn(2, texels((4, 6)), 3, dtype=torch.float64, requires_grad=True)
     unit = torch.rand(2, 6, 3, dtype=torch.float64) * 2.4 - 1.2
-    found = look_up(front, side, unit)
+    found = look_up(planes, unit, (4, 6))
     for b in range(2):
-        for p in range(6):
-            x, y, z = unit[b, p].tolist()
-            expected = bilinear(front[b], x, y) + bilinear(side[b, 0], z, y) + bilinear(side[b, 1], z, x)
-            torch.testing.assert_close(found[b, p], expected)
-    assert torch.autograd.gradcheck(lambda f, s: look_up(f, s, unit), (front, side))
-
-
-def test_look_up_backward_repeats_to_the_bit_on_any_number_of_threads():
-    before = torch.get_num_threads()
-    results = []
-    try:
-        for threads in (1, 2, 2):
-            torch.set_num_threads(threads)
-            torch.manual_seed(0)
-            front, side = torch.randn(4, 8, 16, 16).requires_grad_(), torch.randn(4, 2, 8, 16, 4).requires_grad_()
-            (look_up(front, side, torch.rand(4, 5000, 3) * 2 - 1) ** 2).sum().backward()
-            results.append((front.grad, side.grad))
-    finally:
-        torch.set_num_threads(before)
-    for other in results[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+        for level, (r, start) in enumerate(((4, 0), (6, texels((4,))))):
+            front, zy, zx = frontal_and_side(planes[b], start, r)
+            for p in range(6):
+                x, y, z = unit[b, p].tolist()
+                expected = bilinear(front, x, y) + bilinear(zy, z, y) + bilinear(zx, z, x)
+                torch.testing.assert_close(found[b, p, 3 * level : 3 * level + 3], expected)
+    assert torch.autograd.gradcheck(lambda planes: look_up(planes, unit, (4, 6)), (planes,))
 
 
 def test_to_unit():

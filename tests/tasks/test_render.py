@@ -17,7 +17,7 @@ from castfield.layout import Layout
 from castfield.scratch import sha256
 from castfield.shards import Job
 from castfield.tasks.poses import mean_rotation
-from castfield.tasks.render import Drive, drive_of, frame_split, open_model, ordered_pairs, plan, render_all, rendered
+from castfield.tasks.render import Drive, drive_of, frame_split, index_of, open_model, ordered_pairs, plan, render_all, rendered
 
 
 @pytest.fixture
@@ -98,6 +98,11 @@ def test_transfer_asks_for_the_driver_s_expressions_in_the_identity_s_place(proj
     assert np.allclose(mean_rotation(drive.rotation[kept]), mean_rotation(bob.track.rotation[bob.track.valid]), atol=1e-5)
     short = replace(entry, render=RenderConfig(max_seconds=0.2))
     assert len(drive_of(short, bob, ann).expression) == 5
+    late = drive_of(replace(entry, render=RenderConfig(start_seconds=0.2, max_seconds=0.2)), bob, ann)
+    for name in ("expression", "rotation", "translation"):
+        assert (getattr(late, name) == getattr(drive, name)[5:10]).all()
+    assert index_of(replace(entry, render=RenderConfig(start_seconds=0.2, max_seconds=0.2)), 20, np.arange(0))["frames"] == [5, 6, 7, 8, 9]
+    assert len(drive_of(replace(entry, render=RenderConfig(start_seconds=99.0)), bob, ann).expression) == 1
 
 
 def test_chunks_do_not_show(project, monkeypatch):

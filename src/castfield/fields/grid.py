@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from castfield.config import GridConfig
-from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, PlaneLevel, depth_texels, look_up, to_unit
+from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, look_up_all, look_up_grid, new_planes, to_unit
 
 DENSITY_SCALE = 100.0
 """Densities are this many times the softplus of the network's output, per metre: a head is opaque within centimetres."""
@@ -30,19 +30,12 @@ def to_density(raw: Tensor) -> Tensor:
 class Prepared:
     """What is the same for all points of a frame, gathered for B frames of G people (B = G x frames each, grouped)."""
 
-    groups: int
-    fronts: list[Tensor]
-    """Per level (G, C, r, r)."""
-    sides: list[Tensor]
-    """Per level (G, 2, C, r, q)."""
-    moved_front: Tensor
-    """(B, C, s, s): the expression planes, mixed."""
-    moved_side: Tensor
-    """(B, 2, C, s, t)."""
+    people: Tensor
+    """(G,) whose planes they are."""
+    moved: Tensor
+    """(B, texels, C): the expression planes, mixed."""
     bias: Tensor
-    """(B, width)."""
-    prior: Tensor
-    """(G, 1, D, D, D): what is added to the raw density."""
+    """(B, width) of the network's first layer."""
 
 
 class GridField(nn.Module):
@@ -55,11 +48,10 @@ class GridField(nn.Module):
     def __init__(self, people: int, condition: int, latent: int, config: GridConfig) -> None:
         super().__init__()
         self.config = config
-        c, s, b = config.channels, config.expression_resolution, config.expression_planes
-        self.people = nn.ModuleList(nn.ModuleList(PlaneLevel(c, r) for r in config.resolutions) for _ in range(people))
-        self.expression_front = nn.Parameter(torch.randn(b, c, s, s) * 0.05)
-        self.expression_side = nn.Parameter(torch.randn(b, 2, c, s, depth_texels(s)) * 0.05)
-        self.mix = nn.Linear(condition + latent, b)
+        c = config.channels
+        self.people = nn.ParameterList(new_planes(config.resolutions, c) for _ in range(people))
+        self.expression = new_planes((config.expression_resolution,), c, config.expression_planes)
+        self.mix = nn.Linear(condition + latent, config.expression_planes)
         self.entry = nn.Linear(c * (len(config.resolutions) + 1), config.width)
         self.entry_condition = nn.Linear(condition + latent, config.width, bias=False)
         self.hidden = nn.Linear(config.width, config.width)
@@ -70,22 +62,9 @@ class GridField(nn.Module):
 
     def prepare(self, people: Tensor, condition: Tensor, latent: Tensor) -> Prepared:
         """people (G,) whose planes to use, condition (B, o), latent (B, L), with the frames of each person side by side."""
-        levels = range(len(self.config.resolutions))
-        chosen = [self.people[p] for p in people.tolist()]
         both = torch.cat([condition, latent], -1)
-        mix = torch.tanh(self.mix(both))
-        moved_front, moved_side = (
-            (mix @ planes.flatten(1)).unflatten(1, planes.shape[1:]) for planes in (self.expression_front, self.expression_side)
-        )
-        return Prepared(
-            len(chosen),
-            [torch.stack([person[level].front for person in chosen]) for level in levels],
-            [torch.stack([person[level].side for person in chosen]) for level in levels],
-            moved_front,
-            moved_side,
-            self.entry_condition(both),
-            self.prior[people][:, None],
-        )  # fmt: skip
+        moved = (torch.tanh(self.mix(both)) @ self.expression.flatten(1)).unflatten(1, self.expression.shape[1:])
+        return Prepared(people, moved, self.entry_condition(both) + self.entry.bias)
 
     def forward(self, points: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
         """points (B, P, 3) metres in head space -> density (B, P) per metre and colour (B, P, 3) in [0, 1]."""
@@ -94,20 +73,17 @@ class GridField(nn.Module):
 
     def parts(self, points: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor, Tensor]:
         """What is learned of the raw density (B, P), its prior (B, P), and the raw colour (B, P, 3)."""
-        frames, count = points.shape[:2]
-        unit = to_unit(points, self.box_low, self.box_high)
-        grouped = unit.reshape(prepared.groups, -1, 3)
-        features = [look_up(front, side, grouped) for front, side in zip(prepared.fronts, prepared.sides, strict=True)]
-        features = [f.reshape(frames, count, -1) for f in features]
-        features.append(look_up(prepared.moved_front, prepared.moved_side, unit))
-        hidden = torch.relu(self.entry(torch.cat(features, -1)) + prepared.bias[:, None])
-        out = self.out(torch.relu(self.hidden(hidden)))
-        prior = torch.nn.functional.grid_sample(prepared.prior, grouped[:, None, None], padding_mode="border", align_corners=False)
-        return out[..., 0], prior.reshape(frames, count), out[..., 1:]
+        config, unit = self.config, to_unit(points, self.box_low, self.box_high)
+        people = [self.people[p] for p in prepared.people.tolist()]
+        features = look_up_all(people, config.resolutions, prepared.moved, config.expression_resolution, unit)
+        # In place where autograd allows it: at this width the network waits for memory.
+        hidden = torch.baddbmm(prepared.bias[:, None], features, self.entry.weight.T.expand(len(features), -1, -1)).relu_()
+        out = self.out(self.hidden(hidden).relu_())
+        return out[..., 0], look_up_grid(self.prior, prepared.people, unit), out[..., 1:]
 
     def plane_parameters(self) -> list[nn.Parameter]:
         """The planes, which learn at a rate of their own."""
-        return [*self.people.parameters(), self.expression_front, self.expression_side]
+        return [*self.people.parameters(), self.expression]
 
     def network_parameters(self) -> list[nn.Parameter]:
         """Everything but the planes."""

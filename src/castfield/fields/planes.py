@@ -6,8 +6,15 @@ face says much about where things are in the picture and little about how deep.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from castfield.fields.fast import cpu_kernels
 
 BOX_LOW = (-0.17, -0.22, -0.14)
 BOX_HIGH = (0.17, 0.19, 0.15)
@@ -16,12 +23,18 @@ CELLS = 48
 """Cells along each side of the box for what is known coarsely: proposal and prior of the density."""
 
 
-def cell_centres(jitter: Tensor | None = None) -> Tensor:
-    """Centres (48^3, 3) of the box's cells in metres, z slowest; jitter (48^3, 3) in [0, 1) moves each within its cell."""
+@cache
+def _cells() -> tuple[Tensor, Tensor, Tensor]:
+    """Index (48^3, 3) of every cell along x, y and z, z slowest, and the box's corners."""
     axis = torch.arange(CELLS, dtype=torch.float32)
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-    share = (torch.stack([x, y, z], -1).reshape(-1, 3) + (0.5 if jitter is None else jitter)) / CELLS
-    low, high = torch.tensor(BOX_LOW), torch.tensor(BOX_HIGH)
+    return torch.stack([x, y, z], -1).reshape(-1, 3), torch.tensor(BOX_LOW), torch.tensor(BOX_HIGH)
+
+
+def cell_centres(jitter: Tensor | None = None) -> Tensor:
+    """Centres (48^3, 3) of the box's cells in metres, z slowest; jitter (48^3, 3) in [0, 1) moves each within its cell."""
+    index, low, high = _cells()
+    share = (index + (0.5 if jitter is None else jitter)) / CELLS
     return low + share * (high - low)
 
 
@@ -35,26 +48,91 @@ def depth_texels(resolution: int) -> int:
     return max(4, resolution // 4)
 
 
-class PlaneLevel(nn.Module):
-    """The planes of one resolution: `front` (C, r, r) over (y, x), `side` (2, C, r, r/4) over (y, z) and (x, z)."""
-
-    def __init__(self, channels: int, resolution: int, spread: float = 0.05) -> None:
-        super().__init__()
-        deep = depth_texels(resolution)
-        self.front = nn.Parameter(torch.randn(channels, resolution, resolution) * spread)
-        self.side = nn.Parameter(torch.randn(2, channels, resolution, deep) * spread)
+def texels(resolutions: Sequence[int]) -> int:
+    """Texels of one set of planes: per level the frontal plane, then the side planes over (y, z) and (x, z)."""
+    return sum(r * (r + 2 * depth_texels(r)) for r in resolutions)
 
 
-def look_up(front: Tensor, side: Tensor, unit: Tensor) -> Tensor:
-    """Sum of the three bilinear look-ups.
+def new_planes(resolutions: Sequence[int], channels: int, *sets: int, spread: float = 0.05) -> nn.Parameter:
+    """Random planes (*sets, texels, C). A texel's channels lie side by side, line by line, plane by plane, level by level."""
+    return nn.Parameter(torch.randn(*sets, texels(resolutions), channels) * spread)
 
-    front (B, C, r, r), side (B, 2, C, r, q), unit (B, P, 3) in [-1, 1] -> (B, P, C). Outside the box the border continues.
+
+def look_up(planes: Tensor, unit: Tensor, resolutions: Sequence[int]) -> Tensor:
+    """Per level the sum of the three bilinear look-ups: planes (B, texels, C), unit (B, P, 3) in [-1, 1] -> (B, P, levels x C).
+
+    Outside the box the border continues. `look_up_all` is the same for many people at once, on a CPU as one kernel.
     """
-    batch, channels = front.shape[:2]
     sample = torch.nn.functional.grid_sample
-    frontal = sample(front, unit[:, None, :, :2], padding_mode="border", align_corners=False)
+    batch, _, channels = planes.shape
     x, y, z = unit.unbind(-1)
-    places = torch.stack([torch.stack([z, y], -1), torch.stack([z, x], -1)], 1).flatten(0, 1)[:, None]
-    sides = sample(side.flatten(0, 1), places, padding_mode="border", align_corners=False)
-    total = frontal[:, :, 0] + sides.reshape(batch, 2, channels, -1).sum(1)
-    return total.transpose(1, 2)
+    features, start = [], 0
+    for r in resolutions:
+        q = depth_texels(r)
+        found = unit.new_zeros(batch, channels, unit.shape[1])
+        for u, v, columns in ((x, y, r), (z, y, q), (z, x, q)):
+            plane = planes[:, start : start + r * columns].unflatten(1, (r, columns)).permute(0, 3, 1, 2)
+            start += r * columns
+            found = found + sample(plane, torch.stack([u, v], -1)[:, None], padding_mode="border", align_corners=False)[:, :, 0]
+        features.append(found.transpose(1, 2))
+    return torch.cat(features, -1)
+
+
+def look_up_all(people: Sequence[Tensor], resolutions: Sequence[int], moved: Tensor, moved_resolution: int, unit: Tensor) -> Tensor:
+    """Features (B, P, (levels + 1) C) of points in B frames of G people, B / G consecutive frames each.
+
+    people: G sets of planes (texels, C); moved (B, texels', C): one further level that differs from frame to frame; unit (B, P, 3).
+    """
+    if cpu_kernels(unit):
+        return _LookUp.apply(unit, moved, tuple(resolutions), moved_resolution, *people)
+    grouped = unit.reshape(len(people), -1, 3)
+    own = look_up(torch.stack(list(people)), grouped, resolutions).reshape(*unit.shape[:2], -1)
+    return torch.cat([own, look_up(moved, unit, (moved_resolution,))], -1)
+
+
+def look_up_grid(grids: Tensor, which: Tensor, unit: Tensor) -> Tensor:
+    """Trilinear look-up without gradients in grids (people, D, D, D) of the people `which` (G,): unit (B, P, 3), grouped -> (B, P)."""
+    grouped = unit.detach().reshape(len(which), -1, 3)
+    if fast := cpu_kernels(unit):
+        found = unit.new_empty(unit.shape[:2])
+        fast.trilinear(grouped.flatten(0, 1).numpy(), which.numpy(), grids.numpy(), found.flatten().numpy())
+        return found
+    sample = torch.nn.functional.grid_sample
+    return sample(grids[which][:, None], grouped[:, None, None], padding_mode="border", align_corners=False).reshape(unit.shape[:2])
+
+
+class _LookUp(torch.autograd.Function):
+    """`look_up_all` by the kernels. No gradient flows to the points: where they lie is given."""
+
+    @staticmethod
+    def forward(ctx: Any, unit: Tensor, moved: Tensor, resolutions: tuple[int, ...], moved_resolution: int, *people: Tensor) -> Tensor:
+        gather, _ = cpu_kernels(unit).plane_kernels(moved.shape[-1])
+        out = unit.new_empty(*unit.shape[:2], (len(resolutions) + 1) * moved.shape[-1])
+        own, last = _sides(resolutions), len(resolutions) * moved.shape[-1]
+        points, rows = unit.reshape(len(people), -1, 3).numpy(), out.view(len(people), -1, out.shape[-1]).numpy()
+        for planes, some, row in zip(people, points, rows, strict=True):
+            gather(some, planes.detach()[None].numpy(), own, 0, row)
+        gather(unit.reshape(-1, 3).numpy(), moved.detach().numpy(), _sides((moved_resolution,)), last, out.flatten(0, 1).numpy())
+        ctx.save_for_backward(unit)
+        ctx.levels, ctx.shapes = (resolutions, moved_resolution), (moved.shape, [planes.shape for planes in people])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (unit,), (gradient,) = ctx.saved_tensors, gradients
+        (resolutions, moved_resolution), (moved_shape, shapes) = ctx.levels, ctx.shapes
+        _, scatter = cpu_kernels(unit).plane_kernels(moved_shape[-1])
+        gradient = gradient.contiguous()
+        own, last = _sides(resolutions), len(resolutions) * moved_shape[-1]
+        to_moved = unit.new_zeros(moved_shape)
+        scatter(unit.reshape(-1, 3).numpy(), gradient.flatten(0, 1).numpy(), _sides((moved_resolution,)), last, to_moved.numpy())
+        points, rows = unit.reshape(len(shapes), -1, 3).numpy(), gradient.view(len(shapes), -1, gradient.shape[-1]).numpy()
+        to_people = [unit.new_zeros(shape) for shape in shapes]
+        for planes, some, row in zip(to_people, points, rows, strict=True):
+            scatter(some, row, own, 0, planes[None].numpy())
+        return None, to_moved, None, None, *to_people
+
+
+def _sides(resolutions: Sequence[int]) -> np.ndarray:
+    """(levels, 2) texels along the sides and in depth, as the kernels take them."""
+    return np.array([[r, depth_texels(r)] for r in resolutions], np.int64)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from castfield.fields.fast import cpu_kernels
 from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, cell_centres
 from castfield.geometry import project
+from castfield.rendering.march import expected_samples
+from castfield.rendering.rays import Rays, box_bounds
 
+PROBES = 40
+"""Places along a ray where the proposal is looked up."""
 FLOOR = 3.0
 """Density per metre that every cell of the hull keeps in the proposal, so that nothing is ruled out for good."""
 AIR = 1.0
@@ -52,6 +58,29 @@ class Proposal(nn.Module):
         chosen = slice(None) if person is None else slice(person, person + 1)
         blurred = torch.nn.functional.avg_pool3d(self.density[chosen, None], 3, 1, 1, count_include_pad=False)[:, 0]
         self.guide[chosen] = (blurred + FLOOR) * self.hull[chosen]
+
+    @torch.no_grad()
+    def samples(self, rays: Rays, people: Tensor, count: int, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Depths and lengths (F, R, count) of samples near the surface that is expected of people (F,).
+
+        noise (F, R, count) in [0, 1), or None for the middle of each part. A ray along which nothing is expected has
+        samples of length 0: it shows the background.
+        """
+        shape = (*rays.shape, count)
+        if fast := cpu_kernels(rays.direction):
+            depth, length = rays.direction.new_empty(shape), rays.direction.new_empty(shape)
+            noise = rays.direction.new_full(shape, 0.5) if noise is None else noise
+            vectors = [v.reshape(-1, 3).numpy() for v in (rays.origin, rays.direction)]
+            along = [a.reshape(-1, count).numpy() for a in (noise, depth, length)]
+            box = [np.array(corner, np.float32) for corner in (BOX_LOW, BOX_HIGH)]
+            fast.propose(*vectors, people.numpy(), self.guide.numpy(), *box, PROBES, *along)
+            return depth, length
+        near, far = box_bounds(rays, rays.direction.new_tensor(BOX_LOW), rays.direction.new_tensor(BOX_HIGH))
+
+        def expect(points: Tensor) -> Tensor:
+            return self.along(points.flatten(1, 2), people).unflatten(1, points.shape[1:3])
+
+        return expected_samples(expect, rays, near, far, count, PROBES, noise)
 
     def along(self, points: Tensor, people: Tensor) -> Tensor:
         """Expected density (G, P) at points (G, P, 3) metres of people (G,); nearest cell, 0 outside the box."""

@@ -39,20 +39,23 @@ def _lengths(depth: Tensor, far: Tensor) -> Tensor:
     return torch.cat([depth[..., 1:], far[..., None]], -1) - depth
 
 
-def guided(
-    field: Query, expect: Expect, rays: Rays, near: Tensor, far: Tensor, background: Tensor, samples: int, probes: int, noise: Tensor | None
-) -> Rendering:
-    """`samples` samples a ray where a proposal expects the surface, looked up at `probes` places along the ray.
+def expected_samples(
+    expect: Expect, rays: Rays, near: Tensor, far: Tensor, samples: int, probes: int, noise: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Depths and lengths (F, R, samples) near the surface that a proposal expects, looked up at `probes` places along each ray.
 
-    noise (F, R, samples) in [0, 1) or None. Where the proposal sees nothing along a ray, the ray shows the background.
+    near, far (F, R) metres; noise (F, R, samples) in [0, 1) or None. Where the proposal sees nothing along a ray, the lengths are 0.
     """
-    with torch.no_grad():
-        length = (far - near)[..., None] / probes
-        edges = near[..., None] + length * torch.arange(probes + 1, dtype=near.dtype, device=near.device)
-        expected = expect(rays.at(edges[..., :-1] + 0.5 * length))
-        hit = (expected > 0).any(-1)
-        depth, lengths = near_surface(edges, sample_weights(expected, length), samples, noise)
-        lengths = lengths * hit[..., None]
+    length = (far - near)[..., None] / probes
+    edges = near[..., None] + length * torch.arange(probes + 1, dtype=near.dtype, device=near.device)
+    expected = expect(rays.at(edges[..., :-1] + 0.5 * length))
+    hit = (expected > 0).any(-1)
+    depth, lengths = near_surface(edges, sample_weights(expected, length), samples, noise)
+    return depth, lengths * hit[..., None]
+
+
+def guided(field: Query, rays: Rays, depth: Tensor, lengths: Tensor, background: Tensor) -> Rendering:
+    """Rays sampled at depths that stand for lengths, both (F, R, S), over background (F, R, 3)."""
     density, colour = field(rays.at(depth))
     seen, opacity, _ = composite(density, colour, lengths, background)
     return Rendering(seen, opacity)

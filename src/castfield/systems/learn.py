@@ -130,6 +130,7 @@ def report_of(model: Model, history: History, images: Sequence[ClipImages]) -> d
         "module_parameters": sum(p.numel() for p in model.system.module.parameters()),
         "steps": history.steps,
         "seconds": round(history.seconds, 1),
+        "cpu_seconds": round(history.cpu_seconds, 1),
         "memory_mib": round(peak_memory(), 1),
         "curve": history.curve,
     }

@@ -20,14 +20,12 @@ from castfield.fields.mlp import RADIUS, PaperField
 from castfield.fields.planes import CELLS, cell_centres
 from castfield.fields.proposal import Proposal
 from castfield.fields.smoothing import AttentionSmoothing
-from castfield.rendering.compositing import Rendering
+from castfield.rendering.compositing import Rendering, composite
 from castfield.rendering.march import guided, two_passes
-from castfield.rendering.rays import Rays, box_bounds, pixel_rays, sphere_bounds
+from castfield.rendering.rays import Rays, pixel_rays, sphere_bounds
 from castfield.training.batches import Batch, Plan
 from castfield.training.schedule import ParameterGroup
 
-PROBES = 40
-"""Places along a ray where the grid's proposal is looked up."""
 PROPOSAL_EVERY = 16
 """Steps between two refreshes of the proposal, one person each."""
 
@@ -119,15 +117,16 @@ class PaperSystem(MINeRF):
         """(F, S, S) bool: False where a pixel cannot show the head. The network may place density anywhere."""
         return torch.ones(len(rotation), size, size, dtype=torch.bool, device=rotation.device)
 
-    def render(
-        self, people: Tensor, condition: Tensor, latent: Tensor, rays: Rays, background: Tensor, noise: Tensor | None = None
-    ) -> Rendering:
-        """Colours of rays (F, R) of `people` (F,), over background (F, R, 3)."""
-        both = torch.cat([condition, latent], -1)
+    def prepare(self, people: Tensor, condition: Tensor, latent: Tensor) -> Tensor:
+        """[M(e, i), l] (F, o + L)."""
+        return torch.cat([condition, latent], -1)
+
+    def march(self, people: Tensor, prepared: Tensor, rays: Rays, background: Tensor, noise: Tensor | None = None) -> Rendering:
+        """Colours of rays (F, R) of `people` (F,), over background (F, R, 3); noise (F, R, coarse + fine) places the samples."""
         near, far = sphere_bounds(rays, RADIUS)
         coarse, fine = (
-            lambda points: self.field.coarse(points, rays.direction, both),
-            lambda points: self.field.fine(points, rays.direction, both),
+            lambda points: self.field.coarse(points, rays.direction, prepared),
+            lambda points: self.field.fine(points, rays.direction, prepared),
         )
         return two_passes(coarse, fine, rays, near, far, background, (self.config.coarse, self.config.fine), noise)
 
@@ -137,7 +136,7 @@ class PaperSystem(MINeRF):
         window = self.window_latents(people, batch.rows)
         condition, latent = self.condition(people, batch.expression, window, self.smooths(progress))
         rays = pixel_rays(batch.pixels, batch.rotation, batch.translation, batch.focal, self.spec.train.size)
-        seen = self.render(people, condition, latent, rays, batch.background, batch.noise)
+        seen = self.march(people, self.prepare(people, condition, latent), rays, batch.background, batch.noise)
         if seen.coarse is None:
             raise TypeError("two passes give a coarse colour")
         fine, coarse = (seen.colour - batch.colour) ** 2, (seen.coarse - batch.colour) ** 2
@@ -152,10 +151,18 @@ class PaperSystem(MINeRF):
         """Nothing to prepare."""
 
 
+def in_the_air(learned: Tensor, prior: Tensor) -> Tensor:
+    """Mean square of the raw density that was learned where the prior sees air, both (F, P), at random places of the box.
+
+    Nothing that a camera saw speaks of what lies behind the visible surface; this keeps it as the prior has it.
+    """
+    return (torch.relu(learned) * (prior < 0)).square().mean()
+
+
 class GridSystem(MINeRF):
     """`field: grid`. Few samples near the surface that a proposal expects; colour and mask loss."""
 
-    rays_at_once = 16384
+    rays_at_once = 4096
     """Rays that are rendered together, which bounds memory."""
 
     def __init__(self, spec: Spec) -> None:
@@ -174,31 +181,19 @@ class GridSystem(MINeRF):
         """(F, S, S) bool: False where a pixel cannot show the person's hull."""
         return self.proposal.silhouette(person, rotation, translation, focal, size)
 
-    def render(
-        self, people: Tensor, condition: Tensor, latent: Tensor, rays: Rays, background: Tensor, noise: Tensor | None = None
-    ) -> Rendering:
-        """Colours of rays (F, R) of `people` (F,), over background (F, R, 3); equal numbers of frames of each person side by side."""
-        return self.march(people, self.prepare(people, condition, latent), rays, background, noise)
-
     def prepare(self, people: Tensor, condition: Tensor, latent: Tensor) -> Prepared:
         """Gather what is the same for all points of a frame."""
-        # Without gradients a copy of the planes per frame is cheap, and lets the look-up use all threads.
-        groups = self._groups(people) if torch.is_grad_enabled() else torch.zeros_like(people) if self.shared else people
-        return self.field.prepare(groups, condition, latent)
+        return self.field.prepare(self._groups(people), condition, latent)
 
-    def march(self, people: Tensor, prepared: Prepared, rays: Rays, background: Tensor, noise: Tensor | None) -> Rendering:
-        """As `render`, with what is the same for all points of a frame at hand."""
-        field = self.field
-        near, far = box_bounds(rays, field.box_low, field.box_high)
+    def march(self, people: Tensor, prepared: Prepared, rays: Rays, background: Tensor, noise: Tensor | None = None) -> Rendering:
+        """Colours of rays (F, R) of `people` (F,), over background (F, R, 3); noise (F, R, samples) places the samples."""
 
         def query(points: Tensor) -> tuple[Tensor, Tensor]:
-            density, colour = field(points.flatten(1, 2), prepared)
+            density, colour = self.field(points.flatten(1, 2), prepared)
             return density.unflatten(1, points.shape[1:3]), colour.unflatten(1, points.shape[1:3])
 
-        def expect(points: Tensor) -> Tensor:
-            return self.proposal.along(points.flatten(1, 2), people).unflatten(1, points.shape[1:3])
-
-        return guided(query, expect, rays, near, far, background, self.config.samples, PROBES, noise)
+        depth, lengths = self.proposal.samples(rays, people, self.config.samples, noise)
+        return guided(query, rays, depth, lengths, background)
 
     def start(self, person: int, prior: Tensor, inside: Tensor) -> None:
         """What is known of a person beforehand: the prior of the raw density (48^3,), and the cells that their masks allow (48^3,)."""
@@ -221,24 +216,21 @@ class GridSystem(MINeRF):
         people, config = batch.people, self.config
         condition, latent = self.condition(people, batch.expression, self.window_latents(people, batch.rows), False)
         rays = pixel_rays(batch.pixels, batch.rotation, batch.translation, batch.focal, self.spec.train.size)
-        prepared = self.prepare(people, condition, latent)
-        samples = config.samples
-        seen = self.march(people, prepared, rays, batch.background, batch.noise[..., :samples])
-        colour = ((seen.colour - batch.colour) ** 2).mean()
-        mask = ((seen.alpha - batch.mask) ** 2).mean()
+        noise, places = batch.noise[..., : config.samples].contiguous(), batch.noise[:, ::2, config.samples :]
+        depth, lengths = self.proposal.samples(rays, people, config.samples, noise)
+        # One look-up for the rays' samples and the places in the air: the planes' gradients are large.
+        air = self.field.box_low + places * (self.field.box_high - self.field.box_low)
+        learned, prior, colours = self.field.parts(
+            torch.cat([rays.at(depth).flatten(1, 2), air], 1), self.prepare(people, condition, latent)
+        )
+        samples = depth.shape[1] * depth.shape[2]
+        density, raw = to_density(learned[:, :samples] + prior[:, :samples]), colours[:, :samples]
+        seen, alpha, _ = composite(density.view_as(depth), torch.sigmoid(raw).unflatten(1, depth.shape[1:]), lengths, batch.background)
+        colour, mask = ((seen - batch.colour) ** 2).mean(), ((alpha - batch.mask) ** 2).mean()
+        total = colour + config.mask_weight * mask + config.air_weight * in_the_air(learned[:, samples:], prior[:, samples:])
         of_latent, of_identity = self.regularisation(latent, people)
-        total = colour + config.mask_weight * mask + config.air_weight * self.air(prepared, batch.noise[:, ::2, samples:])
         total = total + config.latent_weight * of_latent / max(1, latent.shape[1]) + config.identity_weight * of_identity
         return total, colour.detach()
-
-    def air(self, prepared: Prepared, places: Tensor) -> Tensor:
-        """Mean square of the raw density that was learned in the air, at random places (F, P, 3) in [0, 1) of the box.
-
-        Nothing that a camera saw speaks of what lies behind the visible surface; this keeps it as the prior has it.
-        """
-        points = self.field.box_low + places * (self.field.box_high - self.field.box_low)
-        learned, prior, _ = self.field.parts(points, prepared)
-        return (torch.relu(learned) * (prior < 0)).square().mean()
 
     def parameter_groups(self) -> list[ParameterGroup]:
         config, planes = self.config, self.field.plane_parameters()

@@ -117,9 +117,8 @@ def _own_or_mean(values: Tensor, known: int | None) -> Tensor:
 
 
 def _adopt_grid(source: GridSystem, system: GridSystem, known: int | None, prior: Tensor, inside: Tensor) -> None:
-    people = list(source.field.people)
-    for target, *given in zip(system.field.people.parameters(), *[person.parameters() for person in people], strict=True):
-        target.copy_(torch.stack(given).mean(0) if known is None or source.shared else given[known])
+    planes = torch.stack(list(source.field.people))
+    system.field.people[0].copy_(_own_or_mean(planes, None if source.shared else known))
     if known is None:
         system.start(0, prior, inside)
         if source.shared:

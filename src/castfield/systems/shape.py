@@ -7,6 +7,7 @@ field starts from the fitted mesh, and learns what differs from it: hair, above 
 from __future__ import annotations
 
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from castfield.clip import Track
@@ -24,15 +25,15 @@ FAR_SLOPE = 20.0
 """How much less likely it becomes with every further metre, so that hair grows near the head and not before the camera."""
 
 
-def density_prior(rig: Rig, track: Track, centres: Tensor, chunk: int = 8192) -> Tensor:
+def density_prior(rig: Rig, track: Track, centres: Tensor) -> Tensor:
     """Additive prior of the raw density at `centres` (N, 3) metres: (N,), from the mesh under the clip's mean expression."""
     identity, expression = torch.from_numpy(track.identity), torch.from_numpy(track.expression[track.valid]).mean(0)
-    distance = signed_distance(rig, rig.vertices(identity, expression, head_only=True), centres, chunk)
+    distance = signed_distance(rig, rig.vertices(identity, expression, head_only=True), centres)
     near = (-distance * SLOPE).clamp(OUTSIDE_LOGIT, INSIDE_LOGIT)
     return near - FAR_SLOPE * (distance + OUTSIDE_LOGIT / SLOPE).clamp_min(0)
 
 
-def signed_distance(rig: Rig, vertices: Tensor, points: Tensor, chunk: int = 8192) -> Tensor:
+def signed_distance(rig: Rig, vertices: Tensor, points: Tensor) -> Tensor:
     """Distance (N,) of points (N, 3) to the nearest vertex of the head's outside, metres, negative inside.
 
     The sign is that of the nearest vertex's normal, which is right but for a few cells in sharp folds.
@@ -41,12 +42,10 @@ def signed_distance(rig: Rig, vertices: Tensor, points: Tensor, chunk: int = 819
     chosen = torch.isin(rig.parts[: len(vertices)], parts)
     normals = vertex_normals(vertices, rig.faces[: rig.head_faces])[chosen]
     surface = vertices[chosen]
-    found = []
-    for some in points.split(chunk):
-        nearest = torch.cdist(some, surface).argmin(1)
-        away = some - surface[nearest]
-        found.append(away.norm(dim=1) * torch.where((away * normals[nearest]).sum(1) < 0, -1.0, 1.0))
-    return torch.cat(found)
+    # A tree finds in a tenth of a second what all pairs of distances take two for.
+    nearest = torch.from_numpy(cKDTree(surface.double().numpy()).query(points.double().numpy())[1])
+    away = points - surface[nearest]
+    return away.norm(dim=1) * torch.where((away * normals[nearest]).sum(1) < 0, -1.0, 1.0)
 
 
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:

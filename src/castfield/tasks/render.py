@@ -112,21 +112,21 @@ def drive_of(entry: Entry, identity: ClipImages, driver: ClipImages) -> Drive:
     own, other = identity.track, driver.track
     kept = own.valid if own.valid.any() else np.ones(len(own), bool)
     if entry.task in ("transfer", "novel_view"):
-        count = excerpt_length(len(other), entry.render)
+        part = excerpt(len(other), entry.render)
+        count = part.stop - part.start
         if entry.task == "transfer":
-            rotation, translation = poses.transfer_poses(
-                own.rotation[kept], own.translation[kept], other.rotation, other.translation, other.valid
-            )
+            driven = poses.transfer_poses(own.rotation[kept], own.translation[kept], other.rotation, other.translation, other.valid)
+            rotation, translation = (pose[part] for pose in driven)
         else:
             rotation, translation = poses.swing_poses(own.rotation[kept], own.translation[kept], count, entry.render.swing_degrees)
-        behind = poses.ping_pong(len(own), count)
-        return Drive(other.expression[:count], rotation[:count], translation[:count], identity.background, behind)
+        return Drive(other.expression[part], rotation, translation, identity.background, poses.ping_pong(len(own), count))
     return Drive(own.expression, own.rotation, own.translation, identity.background, np.arange(len(own)))
 
 
-def excerpt_length(frames: int, config: RenderConfig) -> int:
-    """How many frames of a driver transfer and novel views use."""
-    return min(frames, max(1, round(config.max_seconds * media.FPS)))
+def excerpt(frames: int, config: RenderConfig) -> slice:
+    """Which of a driver's frames transfer and novel views use; at least one."""
+    start = min(frames - 1, round(config.start_seconds * media.FPS))
+    return slice(start, min(frames, start + max(1, round(config.max_seconds * media.FPS))))
 
 
 def rendered(model: Model, clip: str, drive: Drive, focal: float) -> Iterator[np.ndarray]:
@@ -165,9 +165,10 @@ def render_entry(job: Job, folder: Path) -> None:
     media.encode_lossless_stream(lossless, rendered(model, entry.identity, drive, identity.focal))
     speech = layout.speech / f"{entry.driver}.wav"
     count = len(drive.expression)
-    shown = shown_frames(entry, media.stream(lossless), driver.frames, count)
+    first = excerpt(len(driver), entry.render).start if entry.task in USED else 0
+    shown = shown_frames(entry, media.stream(lossless), driver.frames[first:], count)
     sound = speech if speech.exists() else None
-    media.encode_mp4(folder / f"{entry.name}.mp4", shown, count=count, sound=sound, comment=picture.NOTE)
+    media.encode_mp4(folder / f"{entry.name}.mp4", shown, count=count, sound=sound, start=first / media.FPS, comment=picture.NOTE)
 
 
 def shown_frames(entry: Entry, renders: Iterator[np.ndarray], truth: np.ndarray, count: int) -> Iterator[np.ndarray]:
@@ -198,7 +199,10 @@ def code() -> list[Path]:
     return modules + [path for folder in folders for path in sorted(folder.glob("*.py"))]
 
 
-USED = {"transfer": ("shown_size", "max_seconds"), "novel_view": ("shown_size", "max_seconds", "swing_degrees")}
+USED = {
+    "transfer": ("shown_size", "start_seconds", "max_seconds"),
+    "novel_view": ("shown_size", "start_seconds", "max_seconds", "swing_degrees"),
+}
 """Parameters that a task's videos depend on; of the other tasks `shown_size` alone."""
 
 
@@ -227,13 +231,13 @@ def index_of(entry: Entry, frames: int, trained: np.ndarray) -> dict[str, Any]:
     trained (n,) int: frames of the driver that the model learned from. Of a transfer no frame was ever learned.
     """
     if entry.task in ("transfer", "novel_view"):
-        count = excerpt_length(frames, entry.render)
-        split = ["other"] * count
+        shown = range(frames)[excerpt(frames, entry.render)]
+        split = ["other"] * len(shown)
     else:
-        count, split = frames, frame_split(frames, trained)
+        shown, split = range(frames), frame_split(frames, trained)
     return {
         "name": entry.name, "identity": entry.identity, "driver": entry.driver,
-        "frames": list(range(count)), "split": split, "video": f"{entry.name}.mkv",
+        "frames": list(shown), "split": split, "video": f"{entry.name}.mkv",
     }  # fmt: skip
 
 
@@ -293,5 +297,7 @@ def render_all(config: Config, layout: Layout) -> None:
 def render_cast(people: Sequence[str], config: Config, layout: Layout) -> None:
     """Render `data/renders/grid/grid.mp4`, as long as the longest driver shows."""
     lengths = [len(Track.load(layout.tracks / f"{clip}.npz")) for clip in people]
-    grid = Grid(tuple(people), open_model(layout.generic).size, excerpt_length(max(lengths), config.render), str(layout.root))
+    grid = Grid(
+        tuple(people), open_model(layout.generic).size, len(range(max(lengths))[excerpt(max(lengths), config.render)]), str(layout.root)
+    )
     map_clips("render-grid", render_grid, [grid_job(grid)], layout.renders / "grid", config.work, code())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,6 +18,8 @@ from castfield.training.batches import Batch, Batches
 from castfield.training.checkpoints import Checkpoints
 from castfield.training.schedule import ParameterGroup, exponential
 
+Visit = Callable[[int, float], bool]
+"""Called with the number of steps done and the seconds spent on them; True ends the run."""
 WATCH = 20
 """Steps between two looks at loss and gradients; they are summed in between, so that a GPU does not wait for the CPU."""
 CURVE_POINTS = 200
@@ -44,6 +46,8 @@ class History:
     steps: int = 0
     seconds: float = 0.0
     """Time spent in training, over all attempts where it was killed."""
+    cpu_seconds: float = 0.0
+    """Time that all threads were busy: comparable between runs on a machine that does other work as well."""
     curve: list[dict[str, float]] = field(default_factory=list)
     """Rows of step, seconds, loss and psnr, each the mean since the row before."""
 
@@ -69,38 +73,40 @@ def fit(
     system: Any,
     batches: Batches,
     steps: int,
-    checkpoints: Checkpoints,
+    checkpoints: Checkpoints | None,
     *,
     title: str,
     lr_share: float = 1.0,
+    visit: Visit | None = None,
 ) -> History:
     """Train `system` (nn.Module and Trainable) in place for `steps` steps, from the last checkpoint where there is one.
 
-    lr_share scales all learning rates. Parameters with requires_grad off stay as they are. Raises TrainingError when loss
-    or gradients are not finite, naming the last good checkpoint.
+    lr_share scales all learning rates. `visit` looks at the system after each step; its own time does not count. Parameters with
+    requires_grad off stay as they are. Raises TrainingError when loss or gradients are not finite, naming the last good checkpoint.
     """
     device = next(system.parameters()).device
     groups = [g for g in system.parameter_groups() if any(p.requires_grad for p in g.parameters)]
     rated = [{"params": [p for p in g.parameters if p.requires_grad], "lr": g.lr * lr_share} for g in groups]
     optimiser = torch.optim.Adam(rated, betas=(0.9, 0.999), eps=1e-8, fused=True)
     history, sums, count = History(), torch.zeros(2, device=device), 0
-    if state := checkpoints.load():
+    if checkpoints and (state := checkpoints.load()):
         system.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
-        history = History(state["step"], state["seconds"], state["curve"])
+        history = History(state["step"], state["seconds"], state["cpu_seconds"], state["curve"])
         sums, count = state["sums"].to(device), state["count"]
     every = max(1, steps // CURVE_POINTS)
     expressions = [clip.track.expression[clip.train_frames] for clip in batches.images]
-    began = time.monotonic() - history.seconds
+    began, began_cpu = time.monotonic() - history.seconds, time.process_time() - history.cpu_seconds
     resumed = history.steps
 
     def save(step: int) -> None:
         _check(system, sums, step, checkpoints, optimiser, None)
-        history.seconds = time.monotonic() - began
-        checkpoints.save({
-            "step": step, "seconds": history.seconds, "curve": history.curve, "sums": sums.cpu(), "count": count,
-            "model": system.state_dict(), "optimiser": optimiser.state_dict(),
-        })  # fmt: skip
+        history.seconds, history.cpu_seconds = time.monotonic() - began, time.process_time() - began_cpu
+        if checkpoints:
+            checkpoints.save({
+                "step": step, "seconds": history.seconds, "cpu_seconds": history.cpu_seconds, "curve": history.curve,
+                "sums": sums.cpu(), "count": count, "model": system.state_dict(), "optimiser": optimiser.state_dict(),
+            })  # fmt: skip
 
     system.train()
     with tqdm(total=steps, initial=resumed, desc=title, unit="step", mininterval=1.0, disable=resumed >= steps) as bar:
@@ -131,16 +137,22 @@ def fit(
                     _check(system, sums, step, checkpoints, optimiser, None)
                 sums, count = torch.zeros_like(sums), 0
             bar.update()
-            if checkpoints.due() and step + 1 < steps:
+            if visit is not None:
+                paused, paused_cpu = time.monotonic(), time.process_time()
+                ended = visit(step + 1, paused - began)
+                began, began_cpu = began + time.monotonic() - paused, began_cpu + time.process_time() - paused_cpu
+                if ended:
+                    break
+            if checkpoints and checkpoints.due() and step + 1 < steps:
                 save(step + 1)
     if resumed < steps:
-        save(steps)
+        save(history.steps)
     system.eval()
     return history
 
 
 def _check(
-    system: nn.Module, loss: Tensor, step: int, checkpoints: Checkpoints, optimiser: torch.optim.Optimizer, clips: list[str] | None
+    system: nn.Module, loss: Tensor, step: int, checkpoints: Checkpoints | None, optimiser: torch.optim.Optimizer, clips: list[str] | None
 ) -> None:
     """Raise TrainingError where loss, gradients or parameters are not finite."""
     bad = [] if bool(torch.isfinite(loss).all()) else ["the loss"]
@@ -151,7 +163,7 @@ def _check(
             bad.append(f"the gradient of {name}")
     if not bad:
         return
-    last = checkpoints.path if checkpoints.path.exists() else "none yet"
+    last = checkpoints.path if checkpoints and checkpoints.path.exists() else "none yet"
     rates = ", ".join(f"{g['lr']:.3g}" for g in optimiser.param_groups)
     raise TrainingError(
         f"training stopped at step {step}: {bad[0]} is not finite",
