@@ -35,7 +35,7 @@ def manifest(tmp_path: Path, url: str, digest: str = DIGEST[:10]) -> Path:
 
 def test_the_projects_manifest():
     entries = weights.known()
-    assert {"alexnet", "vgg16", "syncnet_v2", "fan_2d"} <= set(entries)
+    assert {"alexnet", "vgg16", "syncnet_v2", "fan_2d", "bisenet"} <= set(entries)
     for entry in entries.values():
         assert re.fullmatch(r"[0-9a-f]{8,64}", entry.sha256)
         named = re.search(r"-([0-9a-f]{8,})\.", entry.file)  # torch's habit: the file name holds the digest's beginning

@@ -6,24 +6,44 @@ A further model is one file with a function `bake(config) -> Rig, arrays of the 
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from castfield.config import RigConfig
 from castfield.rigs.base import HeadModel, Rig
 from castfield.scratch import write_npz
 
-__all__ = ["BAKERS", "HeadModel", "Rig", "bake", "load_rig"]
+__all__ = ["BAKERS", "HeadModel", "Rig", "bake", "cast_folder", "load_rig"]
 
-BAKERS = {"anny": "castfield.rigs.anny_head"}
+BAKERS = {
+    "anny": "castfield.rigs.anny_head",
+    "bfm": "castfield.rigs.bfm",
+    "flame": "castfield.rigs.flame",
+    "smplx": "castfield.rigs.smplx",
+}
 """Name of a model -> the module that bakes it, imported only when it is asked for."""
+CAST: Literal["anny"] = "anny"
+"""The model that the synthetic people are made of, whatever is laid on the footage."""
 
 
 def bake(config: RigConfig, folder: Path) -> Rig:
-    """Bake the model that the config names into `folder`: `rig.npz` (head and shoulders) and `body.npz`."""
+    """Bake the model that the config names into `folder`: `rig.npz` (head and shoulders) and `body.npz`.
+
+    The synthetic people need Anny: beside another model it is baked into the folder `cast`. Raises CastfieldError where a licensed
+    model's files are missing or of another shape.
+    """
     rig, body = importlib.import_module(BAKERS[config.model]).bake(config)
     rig.save(folder / "rig.npz")
     write_npz(folder / "body.npz", **body)
+    if config.model != CAST:
+        bake(replace(config, model=CAST), folder / "cast")
     return rig
+
+
+def cast_folder(folder: Path) -> Path:
+    """Where in the out of the stage `rig` the model lies that the synthetic people are made of."""
+    return folder / "cast" if (folder / "cast").is_dir() else folder
 
 
 def load_rig(folder: Path) -> Rig:

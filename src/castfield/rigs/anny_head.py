@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from castfield.config import RigConfig
-from castfield.rigs import correspondence, population
+from castfield.rigs import correspondence, population, response
 from castfield.rigs.anny import PHENOTYPES, Assets
 from castfield.rigs.base import LANDMARKS, Rig
 
@@ -20,6 +20,8 @@ PEOPLE = 400
 """People drawn for the identity basis."""
 BUST = -0.38
 """Height of the cut through the chest, metres below the ears."""
+ACTIVATION = 0.3
+"""Expected size of an activation."""
 LIP_RINGS = 5
 """Rings of vertices from the rim of the mouth to the edge of the red of the lips: a fact of MakeHuman's mesh."""
 
@@ -66,6 +68,8 @@ def bake(config: RigConfig) -> tuple[Rig, dict[str, np.ndarray]]:
         neutral=_float(neutral[keep]),
         identity_basis=_float(basis),
         expression_basis=_float(expressions),
+        expression_range=torch.tensor([0.0, 1.0]).repeat(len(expressions), 1),
+        expression_deviation=torch.full((len(expressions),), ACTIVATION),
         expression_names=tuple(assets.actions),
         faces=torch.from_numpy(faces[order]),
         parts=torch.from_numpy(mesh.vertex_part[keep]),
@@ -87,7 +91,7 @@ def bake(config: RigConfig) -> tuple[Rig, dict[str, np.ndarray]]:
         "trait_mean": people.phenotypes.mean(0),
         "traits": population.traits(samples, neutral[keep], outer.astype(float), basis, people.phenotypes),
     }
-    return correspondence.attach(rig, config.landmark_spread_mm), mesh.body(neutral) | known
+    return response.attach(correspondence.attach(rig, config.landmark_spread_mm)), mesh.body(neutral) | known
 
 
 def _sphere(points: np.ndarray) -> tuple[np.ndarray, float]:

@@ -28,6 +28,14 @@ class HeadModel(Protocol):
         """Names of the expression's dimensions."""
 
     @property
+    def expression_range(self) -> Tensor:
+        """(d, 2) least and greatest activation."""
+
+    @property
+    def expression_deviation(self) -> Tensor:
+        """(d,) standard deviation of each activation's prior."""
+
+    @property
     def faces(self) -> Tensor:
         """(F, 3) triangles."""
 
@@ -49,6 +57,13 @@ class HeadModel(Protocol):
     def landmarks(self, identity: Tensor, expression: Tensor) -> Tensor:
         """(..., identity_dim) and (..., d) -> (..., 478, 3)."""
 
+    def seen(self, identity: Tensor, expression: Tensor) -> Tensor:
+        """(..., identity_dim) and (..., d) -> (..., 478, 3): the landmarks where the tracker sees them."""
+
+    @property
+    def landmark_modes(self) -> Tensor:
+        """(K, 478, 3) modes of the tracker's error in a frame."""
+
 
 @dataclass(frozen=True)
 class Rig:
@@ -63,9 +78,13 @@ class Rig:
     identity_basis: Tensor
     """(I, V, 3) offset per standard deviation of each identity coefficient."""
     expression_basis: Tensor
-    """(d, V, 3) offset of each expression at its full activation (1); activations lie in [0, 1]."""
+    """(d, V, 3) offset of each expression at activation 1: an action in full, or a standard deviation of a signed direction."""
+    expression_range: Tensor
+    """(d, 2) least and greatest activation: [0, 1] for an action, both signs for a direction of a statistical model."""
+    expression_deviation: Tensor
+    """(d,) expected size of each activation: standard deviation of its prior."""
     expression_names: tuple[str, ...]
-    """ARKit names."""
+    """ARKit names where the model has such actions; else the model's own."""
     faces: Tensor
     """(F, 3) int64 triangles, counter-clockwise seen from outside."""
     parts: Tensor
@@ -91,6 +110,10 @@ class Rig:
     """(478,) mean distance between this point and what the tracker sees, over rendered views, in millimetres."""
     landmark_valid: Tensor
     """(478,) bool: spread within `rig.landmark_spread_mm`."""
+
+    landmark_response: Tensor | None = None
+    """(1 + I + d + K, 478, 3) metres, how the tracker answers (`castfield.rigs.response`): what its landmarks add to the mesh's
+    as an offset, by identity and by expression, then K modes of its error, one standard deviation each; None for a faultless one."""
 
     _landmark_bases: tuple[Tensor, Tensor, Tensor] = field(init=False, repr=False, compare=False)
 
@@ -118,9 +141,32 @@ class Rig:
         neutral, identity_basis, expression_basis = self._landmark_bases
         return _linear(neutral, identity_basis, expression_basis, identity, expression)
 
+    def seen(self, identity: Tensor, expression: Tensor) -> Tensor:
+        """Like `landmarks`, but where the tracker sees them (`castfield.rigs.response`)."""
+        if self.landmark_response is None:
+            return self.landmarks(identity, expression)
+        place, by_identity, by_expression, _ = self.landmark_response.split([1, self.identity_dim, self.d, self._modes])
+        return self.landmarks(identity, expression) + _linear(place[0], by_identity, by_expression, identity, expression)
+
+    @property
+    def landmark_modes(self) -> Tensor:
+        """(K, 478, 3) metres: modes of the tracker's error in a frame, one standard deviation each; K may be 0."""
+        if self.landmark_response is None:
+            return torch.zeros((0, LANDMARKS, 3))
+        return self.landmark_response[len(self.landmark_response) - self._modes :]
+
+    @property
+    def _modes(self) -> int:
+        return 0 if self.landmark_response is None else len(self.landmark_response) - 1 - self.identity_dim - self.d
+
     def part(self, name: str) -> Tensor:
         """(V,) bool: vertices of a part."""
         return self.parts == self.part_names.index(name)
+
+    def faces_of(self, *names: str) -> Tensor:
+        """(F,) bool: faces of these parts; a part that the rig lacks has none."""
+        wanted = [self.part_names.index(name) for name in names if name in self.part_names]
+        return torch.isin(self.face_parts, torch.tensor(wanted, dtype=torch.int64))
 
     def to(self, device: torch.device | str) -> Rig:
         """The rig on another device."""
@@ -132,8 +178,10 @@ class Rig:
         arrays = {}
         for name in _stored():
             value = getattr(self, name)
+            if value is None:
+                continue
             array = value.numpy() if isinstance(value, Tensor) else np.array(value)
-            if name in ("identity_basis", "expression_basis"):
+            if name in ("identity_basis", "expression_basis", "landmark_response"):
                 array = array.astype(np.float16)
             elif array.dtype == np.int64:
                 array = array.astype(np.int32)
@@ -147,10 +195,10 @@ class Rig:
             raise CastfieldError("there is no rig", where=path, cure="dvc repro rig")
         values: dict[str, Any] = {}
         with np.load(path) as stored:
-            missing = set(_stored()) - set(stored.files)
+            missing = set(_stored()) - set(stored.files) - {"landmark_response"}
             if missing:
                 raise CastfieldError("the rig file is of another version", expected=sorted(missing), where=path, cure="dvc repro -f rig")
-            for name in _stored():
+            for name in set(_stored()) & set(stored.files):
                 array = stored[name]
                 if array.dtype.kind == "U":
                     values[name] = tuple(map(str, array))

@@ -36,6 +36,8 @@ KNEE_MM = 2.0
 COLOURS = {"lips": (165, 90, 85), "mouth": (90, 35, 35), "teeth": (235, 230, 220), "tongue": (175, 85, 85), "eyes": (240, 240, 240)}
 SKIN = (205, 160, 138)
 BROW = (95, 70, 55)
+INSIDE = 0.3
+"""A surface whose normal points away from the camera by more than this (a cosine) is seen from within."""
 
 EXPRESSIONS: tuple[dict[str, float], ...] = (
     {"jawOpen": 0.15},
@@ -51,6 +53,9 @@ EXPRESSIONS: tuple[dict[str, float], ...] = (
     {"eyeLookInLeft": 0.8, "eyeLookOutRight": 0.8},
     {"eyeLookOutLeft": 0.8, "eyeLookInRight": 0.8},
 )
+"""Faces that are rendered of a rig with ARKit's actions. A statistical model is moved along its own directions instead."""
+STRONGEST = 5
+"""How many of a statistical model's directions, which come ordered by their variance."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +68,24 @@ class View:
     translation: np.ndarray
 
 
-def attach(rig: Rig, tolerance_mm: float) -> Rig:
+def attach(rig: Rig, tolerance_mm: float, colours: np.ndarray | None = None) -> Rig:
     """The rig with its landmark correspondence; landmarks whose spread exceeds the tolerance are not valid.
 
-    In a first, short pass the face is bare; it tells where the brows belong. With brows painted there, all is repeated.
+    In a first, short pass the face is bare; it tells where the brows belong. With brows painted there, all is repeated. A model that
+    has a skin of its own, `colours` (V, 3) in 0 to 255, needs no paint.
     """
     everything = views(rig)
     with Tracker() as tracker, tqdm(total=len(everything) + FIRST_PASS, desc="rig: landmarks", unit="view") as bar:
-        bare = _locate(rig, everything[:FIRST_PASS], tracker, bar)
-        return _locate(paint_brows(bare), everything, tracker, bar, tolerance_mm)
+        if colours is None:
+            rig = paint_brows(_locate(rig, everything[:FIRST_PASS], tracker, bar))
+        return _locate(rig, everything, tracker, bar, tolerance_mm, colours)
 
 
-def _locate(rig: Rig, pictures: list[View], tracker: Tracker, bar: tqdm, tolerance_mm: float = np.inf) -> Rig:
+def _locate(
+    rig: Rig, pictures: list[View], tracker: Tracker, bar: tqdm, tolerance_mm: float = np.inf, colours: np.ndarray | None = None
+) -> Rig:
     """Render, track, and choose the points."""
-    camera = Camera(rig)
+    camera = Camera(rig, colours)
     seen, kept = [], []
     for view in pictures:
         points = tracker(camera.render(view))
@@ -85,7 +94,9 @@ def _locate(rig: Rig, pictures: list[View], tracker: Tracker, bar: tqdm, toleran
             seen.append(points)
             kept.append(view)
     if len(kept) < 0.8 * len(pictures):
-        raise CastfieldError("the tracker does not find the rendered heads", expected=f"{len(pictures)} views", found=len(kept))
+        cure = "the model's file must hold a whole face with its eyes, upright, in the units of its publisher; or rig.model=anny"
+        fault = "the tracker does not take the rendered heads for faces"
+        raise CastfieldError(fault, expected=f"{len(pictures)} views", found=len(kept), cure=cure)
     return locate(rig, kept, np.stack(seen), tolerance_mm)
 
 
@@ -118,23 +129,38 @@ def _brow_cell(points: np.ndarray) -> np.ndarray:
 
 
 def views(rig: Rig) -> list[View]:
-    """Neutral heads from 21 sides, three further people from nine, and every expression from five."""
+    """Neutral heads from 21 sides, three further people from nine, and a dozen expressions from five."""
     rng = np.random.default_rng(0)
     grid = [(yaw, pitch) for pitch in (0.0, -0.25, 0.25) for yaw in (-0.5, -0.33, -0.17, 0.0, 0.17, 0.33, 0.5)]
     nine = [(yaw, pitch) for pitch in (-0.2, 0.0, 0.2) for yaw in (-0.3, 0.0, 0.3)]
     five = [(0.0, 0.0), (-0.3, 0.0), (0.3, 0.0), (0.0, -0.2), (0.0, 0.2)]
     rest = np.zeros(rig.d)
-    out = [_view(np.zeros(rig.identity_dim), rest, *side) for side in grid]
+    out = [turned_view(np.zeros(rig.identity_dim), rest, *side) for side in grid]
     for _ in range(3):
         identity = 0.7 * rng.standard_normal(rig.identity_dim)
-        out += [_view(identity, rest, *side) for side in nine]
-    for activations in EXPRESSIONS:
+        out += [turned_view(identity, rest, *side) for side in nine]
+    for activations in expressions(rig):
         expression = np.array([activations.get(name, 0.0) for name in rig.expression_names])
-        out += [_view(np.zeros(rig.identity_dim), expression, *side) for side in five]
+        out += [turned_view(np.zeros(rig.identity_dim), expression, *side) for side in five]
     return out
 
 
-def _view(identity: np.ndarray, expression: np.ndarray, yaw: float, pitch: float) -> View:
+def expressions(rig: Rig) -> list[dict[str, float]]:
+    """Activations by name: ARKit's where the rig has them all, else its jaw and lids in steps, and its strongest directions."""
+    if {name for activations in EXPRESSIONS for name in activations} <= set(rig.expression_names):
+        return list(EXPRESSIONS)
+    one_sided = (rig.expression_range[:, 0] >= 0).tolist()
+    actions = [name for name, is_action in zip(rig.expression_names, one_sided, strict=True) if is_action]
+    signed = [name for name, is_action in zip(rig.expression_names, one_sided, strict=True) if not is_action]
+    out = [{"jawOpen": share} for share in (0.3, 0.8) if "jawOpen" in actions]
+    lids = [name for name in actions if name.startswith("eyeBlink")]
+    out += [dict.fromkeys(lids, share) for share in (0.5, 1.0) if lids]
+    own = [name for name in signed if name.startswith("expression")][:STRONGEST]
+    return out + [{name: sign} for name in own for sign in (-1.5, 1.5)]
+
+
+def turned_view(identity: np.ndarray, expression: np.ndarray, yaw: float, pitch: float) -> View:
+    """A view of the head turned by yaw and pitch in radians."""
     cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
     turn = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]]) @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     rotation = FRONTAL @ turn
@@ -142,19 +168,20 @@ def _view(identity: np.ndarray, expression: np.ndarray, yaw: float, pitch: float
 
 
 class Camera:
-    """Renders the rig plainly: skin, darker lips, white eyes with dark irises; lashes left out."""
+    """Renders the rig plainly: skin, darker lips, white eyes with dark irises; lashes left out. Or in its own `colours` (V, 3)."""
 
-    def __init__(self, rig: Rig) -> None:
-        self.rig = rig
-        shown = rig.face_parts != rig.part_names.index("lashes")
+    def __init__(self, rig: Rig, colours: np.ndarray | None = None, size: int = SIZE) -> None:
+        """size: side of the pictures in pixels; they show the same."""
+        self.rig, self.colours, self.size, self.focal = rig, colours, size, FOCAL * size / SIZE
+        shown = ~rig.faces_of("lashes")
         self.faces = rig.faces[shown].numpy()
         self.caster = RayCaster(self.faces)
         palette = np.array([COLOURS.get(name, SKIN) for name in rig.part_names], dtype=np.float32)
         self.colour = palette[rig.face_parts[shown].numpy()]
-        part = rig.face_parts[shown].numpy()
-        self.is_eye = part == rig.part_names.index("eyes")
-        self.is_skin = np.isin(part, [rig.part_names.index(name) for name in ("skin", "brows", "scalp")])
-        painted = bool((rig.face_parts == rig.part_names.index("brows")).any())
+        self.is_eye = rig.faces_of("eyes")[shown].numpy()
+        self.is_skin = rig.faces_of("skin", "brows", "scalp")[shown].numpy()
+        self.hollow = "mouth" not in rig.part_names
+        painted = bool(rig.faces_of("brows").any())
         self.brows = brow_map(rig) if painted else np.zeros((480, 480), dtype=bool)
 
     def vertices(self, view: View) -> np.ndarray:
@@ -163,10 +190,10 @@ class Camera:
             return self.rig.vertices(torch.from_numpy(view.identity).float(), torch.from_numpy(view.expression).float()).numpy()
 
     def render(self, view: View, oversampling: int = 1) -> np.ndarray:
-        """(SIZE, SIZE, 3) uint8."""
+        """(size, size, 3) uint8."""
         vertices = self.vertices(view)
-        side = SIZE * oversampling
-        hits = self.caster.cast(vertices, view.rotation, view.translation, FOCAL * oversampling, (side / 2, side / 2), (side, side))
+        side = self.size * oversampling
+        hits = self.caster.cast(vertices, view.rotation, view.translation, self.focal * oversampling, (side / 2, side / 2), (side, side))
         picture = self.colour[hits.face]
         rest = hits.interpolate(self.faces, self.rig.neutral.numpy())  # the iris is painted in the neutral head
         centres = self.rig.eye_centres.numpy()[(rest[..., 0] < 0).astype(int)]
@@ -174,11 +201,15 @@ class Camera:
         iris = self.is_eye[hits.face] & (off_axis < IRIS_RADIUS) & (rest[..., 2] > centres[..., 2])
         picture[self.brows[tuple(_brow_cell(rest).transpose(2, 0, 1))] & self.is_skin[hits.face]] = BROW
         picture[iris] = np.where(off_axis[iris, None] < IRIS_RADIUS * 0.45, 15, (75, 55, 40))
+        if self.colours is not None:
+            picture = hits.interpolate(self.faces, self.colours)
         normals = hits.interpolate(self.faces, vertex_normals(vertices, self.faces)) @ view.rotation.T
+        if self.hollow:  # through the open mouth of a model without a cavity one sees the inside of the skull
+            picture[normals[..., 2] > INSIDE] = COLOURS["mouth"]
         light = 0.45 + 0.55 * np.abs(normals @ np.array([0.2, -0.35, -0.915]))
         picture = picture * light[..., None]
         picture[hits.face < 0] = (120, 135, 150)
-        picture = picture.reshape(SIZE, oversampling, SIZE, oversampling, 3).mean((1, 3))
+        picture = picture.reshape(self.size, oversampling, self.size, oversampling, 3).mean((1, 3))
         return np.clip(picture, 0, 255).astype(np.uint8)
 
 
@@ -194,10 +225,12 @@ def locate(rig: Rig, pictures: list[View], seen: np.ndarray, tolerance_mm: float
     """Choose a point of the surface for each landmark. seen: (S, 478, 2) pixels, tracked in the S pictures."""
     camera = Camera(rig)
     shapes = np.stack([camera.vertices(view) for view in pictures])
-    faces, parts = rig.faces.numpy(), rig.face_parts.numpy()
+    faces = rig.faces.numpy()
     front = (rig.neutral.numpy()[:, 2] > -0.02)[faces].all(1)
-    skin = front & np.isin(parts, [rig.part_names.index(n) for n in ("skin", "scalp", "ears", "lips", "brows", "neck")])
-    eyes = parts == rig.part_names.index("eyes")
+    skin = front & rig.faces_of("skin", "scalp", "ears", "lips", "brows", "neck").numpy()
+    eyes = rig.faces_of("eyes").numpy()
+    if not eyes.any():  # eyes that are part of the face, painted on it
+        eyes = skin
     face = np.zeros(LANDMARKS, dtype=np.int64)
     barycentric = np.zeros((LANDMARKS, 3))
     spread = np.zeros(LANDMARKS)
@@ -268,4 +301,5 @@ class Tracker:
         found = self._mesh.process(picture).multi_face_landmarks
         if not found:
             return None
-        return np.array([(p.x * SIZE, p.y * SIZE) for p in found[0].landmark], dtype=np.float32)
+        height, width = picture.shape[:2]
+        return np.array([(p.x * width, p.y * height) for p in found[0].landmark], dtype=np.float32)
