@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import wave
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from castfield.cast.room import backdrop
 from castfield.cast.voice import SYNTH_RATE
 from castfield.errors import ManifestError
 from castfield.media import encode_mp4
-from castfield.rigs import Rig, load_rig
+from castfield.rigs import Rig, cast_folder, load_rig
 from castfield.scratch import atomic, write_npz
 
 SIZE = 416
@@ -73,19 +73,21 @@ class Truth:
         return cls(**values | {"focal": float(values["focal"]), "size": size, "words": str(values["words"])})
 
 
-def film(name: str, rig_folder: Path, video: Path, truth: Path, seconds: float | None = None) -> Truth:
-    """Film the person called `name` for `seconds` (their own length by default) and write the video (H.264 with AAC sound,
-    25 Hz) and the truth (.npz). The same name and length give the same bytes.
+def film(name: str, rig_folder: Path, video: Path, truth: Path, seconds: float | None = None, distance: float | None = None) -> Truth:
+    """Film the person called `name` for `seconds` from `distance` metres (by default their own) and write the video (H.264 with AAC
+    sound, 25 Hz) and the truth (.npz). The face is as large from any distance: the focal length follows. The same call gives the same
+    bytes.
 
     Raises ManifestError if nobody is called so or the length is impossible, and CastfieldError if the rig is missing.
     """
-    person = find(name)
+    person = find(name) if distance is None else replace(find(name), distance=distance)
     length = person.seconds if seconds is None else seconds
     if not 1 / FPS <= length <= 600:
         raise ManifestError("an impossible length for a film", expected="0.04 to 600 seconds", found=length, where=name)
-    rig = load_rig(Path(rig_folder))
+    home = cast_folder(Path(rig_folder))
+    rig = load_rig(home)
     take = perform(person, length)
-    body = Body(person, rig, identity_of(person, rig, Path(rig_folder)))
+    body = Body(person, rig, identity_of(person, rig, home))
     shot = Shot(person, rig, body, take)
     with tempfile.TemporaryDirectory() as folder:
         sound = Path(folder) / "speech.wav"
@@ -99,8 +101,8 @@ def film(name: str, rig_folder: Path, video: Path, truth: Path, seconds: float |
 class Shot:
     """A camera, set up in front of a person who plays a take."""
 
-    def __init__(self, person: Person, rig: Rig, body: Body, take: Take) -> None:
-        self.person, self.rig, self.body, self.take = person, rig, body, take
+    def __init__(self, person: Person, rig: Rig, body: Body, take: Take, size: int = SIZE) -> None:
+        self.person, self.rig, self.body, self.take, self.size = person, rig, body, take, size
         names = rig.expression_names
         self.expression = np.zeros((take.frames, rig.d), np.float32)
         for name, values in take.expression.items():
@@ -108,7 +110,7 @@ class Shot:
                 self.expression[:, names.index(name)] = values
         pivot = rig.neck_pivot.numpy().astype(np.float64) * (1, 0.62, 0.5)
         height = float(np.median(body.neutral[: rig.head_vertices, 1])) - 0.045
-        self.focal = SIZE * person.distance / FIELD
+        self.focal = size * person.distance / FIELD
         self.poses = [
             head_pose(angles, shift, pivot, person.distance, height)
             for angles, shift in zip(take.head.angles, take.head.shift, strict=True)
@@ -121,8 +123,8 @@ class Shot:
         self.masks: list[tuple[np.ndarray, np.ndarray]] = []
 
     def pictures(self) -> Iterator[np.ndarray]:
-        """(SIZE, SIZE, 3) uint8 frames in turn."""
-        camera = Camera(self.body.surface(), self.body.colours(), backdrop(self.person, SIZE), self.focal)
+        """(size, size, 3) uint8 frames in turn."""
+        camera = Camera(self.body.surface(), self.body.colours(), backdrop(self.person, self.size), self.focal)
         self.masks = []
         for expression, pose, still in zip(self.expression, self.poses, self.still, strict=True):
             picture, head, torso = camera.picture(*self.moment(expression, pose, still))
@@ -138,7 +140,7 @@ class Shot:
         """What was filmed; to be asked for after the last picture."""
         rotation = np.stack([pose.rotation for pose in self.poses]).astype(np.float32)
         translation = np.stack([pose.translation for pose in self.poses]).astype(np.float32)
-        points = self.rig.landmarks(self.body.identity, torch.from_numpy(self.expression)).numpy()
+        points = self.rig.seen(self.body.identity, torch.from_numpy(self.expression)).numpy()
         seen = np.einsum("tij,tnj->tni", rotation, points) + translation[:, None]
         head, torso = (np.stack(masks) for masks in zip(*self.masks, strict=True))
         phonemes = self.take.phonemes
@@ -148,8 +150,8 @@ class Shot:
             rotation=rotation,
             translation=translation,
             focal=float(self.focal),
-            size=SIZE,
-            landmarks=(self.focal * seen[..., :2] / seen[..., 2:] + SIZE / 2).astype(np.float32),
+            size=self.size,
+            landmarks=(self.focal * seen[..., :2] / seen[..., 2:] + self.size / 2).astype(np.float32),
             head_mask=head,
             torso_mask=torso,
             phonemes=np.array([p.name for p in phonemes], "U8"),

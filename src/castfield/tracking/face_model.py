@@ -70,16 +70,34 @@ class FaceModel:
     """(K, 2) positions, among the L, of opposite points whose distance counts by itself."""
     twins: np.ndarray
     """(S, 2) actions that are each other's left and right half."""
+    low: np.ndarray
+    """(d,) least activation."""
+    high: np.ndarray
+    """(d,) greatest activation."""
+    deviation: np.ndarray
+    """(d,) standard deviation of each activation's prior."""
+    modes: np.ndarray
+    """(K, L, 3) metres: how the tracker errs in a frame, one standard deviation each."""
+
+    @property
+    def one_sided(self) -> np.ndarray:
+        """(d,) bool: actions, which a face at rest has none of; the other directions go both ways."""
+        return self.low >= 0
 
     @classmethod
-    def of(cls, rig: HeadModel, index: np.ndarray | None = None) -> FaceModel:
-        """The landmarks at `index` (all that are valid, by default) of a rig that is linear in its coefficients."""
+    def of(cls, rig: HeadModel, index: np.ndarray | None = None, *, answered: bool = False) -> FaceModel:
+        """The landmarks at `index` (all that are valid, by default) of a rig that is linear in its coefficients.
+
+        With `answered`, where the tracker that the rig was rendered for sees them, and with its errors.
+        """
         import torch
 
-        mean = rig.landmarks(torch.zeros(rig.identity_dim), torch.zeros(rig.d))
-        shapes = rig.landmarks(torch.eye(rig.identity_dim), torch.zeros(rig.d)) - mean
-        moves = rig.landmarks(torch.zeros(rig.identity_dim), torch.eye(rig.d)) - mean
-        arrays = [a.double().numpy() for a in (mean, shapes, moves)]
+        points = rig.seen if answered else rig.landmarks
+        mean = points(torch.zeros(rig.identity_dim), torch.zeros(rig.d))
+        shapes = points(torch.eye(rig.identity_dim), torch.zeros(rig.d)) - mean
+        moves = points(torch.zeros(rig.identity_dim), torch.eye(rig.d)) - mean
+        modes = rig.landmark_modes if answered else rig.landmark_modes[:0]
+        arrays = [a.double().numpy() for a in (mean, shapes, moves, modes)]
         if index is None:
             index = np.flatnonzero(rig.landmark_valid.numpy())
         weight = np.ones(len(arrays[0]))
@@ -87,10 +105,11 @@ class FaceModel:
         weight[list(LIDS)] = 3.0
         weight[list(IRISES)] = 2.0
         weight = weight[index] / weight[index].mean()
-        rest, people, actions = (a[..., index, :] for a in arrays)
+        rest, people, actions, errors = (a[..., index, :] for a in arrays)
         at = {int(k): i for i, k in enumerate(index)}
         pairs = [(at[a], at[b]) for a, b in PAIRS if a in at and b in at]
-        return cls(index, rest, people, actions, weight, np.array(pairs, np.int64).reshape(-1, 2), twins(rig.expression_names))
+        opposite = np.array(pairs, np.int64).reshape(-1, 2)
+        return cls(index, rest, people, actions, weight, opposite, twins(rig.expression_names), *activations(rig), errors)
 
     def shape(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """Identity (I,) and expression (T, d) -> (T, L, 3) metres."""
@@ -98,10 +117,17 @@ class FaceModel:
         return person + np.tensordot(expression, self.expression, 1)
 
 
+def activations(rig: HeadModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Least and greatest activation and its prior's standard deviation, (d,) each."""
+    low, high = rig.expression_range.double().numpy().T
+    return low, high, rig.expression_deviation.double().numpy()
+
+
 def twins(names: Sequence[str]) -> np.ndarray:
-    """(S, 2) actions that are left and right halves. Not the gaze, nor what shifts jaw or mouth to a side: there left excludes right."""
-    halves = [n for n in names if n.endswith("Left") and n not in ("jawLeft", "mouthLeft") and not n.startswith("eyeLook")]
-    both = [(names.index(n), names.index(n[:-4] + "Right")) for n in halves if n[:-4] + "Right" in names]
+    """(S, 2) actions that go together: left and right halves, and the two eyes' gaze. Not what shifts jaw or mouth to a side."""
+    others = {n: n[:-4] + "Right" for n in names if n.endswith("Left") and n not in ("jawLeft", "mouthLeft")}
+    others |= {"eyeLookInLeft": "eyeLookOutRight", "eyeLookOutLeft": "eyeLookInRight"}
+    both = [(names.index(left), names.index(right)) for left, right in others.items() if left in names and right in names]
     return np.array(both, np.int64).reshape(-1, 2)
 
 
@@ -112,8 +138,11 @@ def project(shape: np.ndarray, pose: Pose, focal: float, centre: float) -> tuple
     return focal * camera[..., :2] / np.maximum(camera[..., 2:], 1e-3) + centre, turned
 
 
-def jacobian(model: FaceModel, turned: np.ndarray, pose: Pose, focal: float, centre: float, *, shared: bool) -> np.ndarray:
-    """Derivative of the pixels, (T, 2L, 6 + d [+ I + 1]) float32: pose, expression and, if `shared`, identity and log focal length."""
+def jacobian(
+    model: FaceModel, turned: np.ndarray, pose: Pose, focal: float, centre: float, *, shared: bool, modes: bool = False
+) -> np.ndarray:
+    """Derivative of the pixels, (T, 2L, 6 + d [+ I + 1] [+ K]) float32: pose, expression, if `shared` identity and log focal length, and
+    if asked for the modes of the tracker's error."""
     frames, count, _ = turned.shape
     translation = pose.translation(focal, centre)
     camera = turned + translation[:, None]
@@ -122,7 +151,8 @@ def jacobian(model: FaceModel, turned: np.ndarray, pose: Pose, focal: float, cen
     onto[..., 0, 0] = onto[..., 1, 1] = focal / depth
     onto[..., 0, 2], onto[..., 1, 2] = -focal * camera[..., 0] / depth**2, -focal * camera[..., 1] / depth**2
     d, people = len(model.expression), len(model.identity)
-    out = np.empty((frames, count, 2, POSE + d + (people + 1 if shared else 0)), np.float32)
+    last = POSE + d + (people + 1 if shared else 0)
+    out = np.empty((frames, count, 2, last + (len(model.modes) if modes else 0)), np.float32)
     x, y, z = np.moveaxis(turned, -1, 0)
     zero = np.zeros_like(x)
     spin = np.stack([np.stack([zero, z, -y], -1), np.stack([-z, zero, x], -1), np.stack([y, -x, zero], -1)], -2)  # d (w x p) / d w
@@ -133,8 +163,10 @@ def jacobian(model: FaceModel, turned: np.ndarray, pose: Pose, focal: float, cen
     local = (onto @ pose.rotation[:, None]).astype(np.float32)  # (T, L, 2, 3) d pixel / d head point
     out[..., POSE : POSE + d] = local @ model.expression.transpose(1, 2, 0)[None].astype(np.float32)
     if shared:
-        out[..., POSE + d : -1] = local @ model.identity.transpose(1, 2, 0)[None].astype(np.float32)
-        out[..., -1] = focal * turned[..., :2] / depth[..., None]  # the translation follows, so that u and v stay
+        out[..., POSE + d : last - 1] = local @ model.identity.transpose(1, 2, 0)[None].astype(np.float32)
+        out[..., last - 1] = focal * turned[..., :2] / depth[..., None]  # the translation follows, so that u and v stay
+    if modes:
+        out[..., last:] = local @ model.modes.transpose(1, 2, 0)[None].astype(np.float32)
     return out.reshape(frames, 2 * count, -1)
 
 

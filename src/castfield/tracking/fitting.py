@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from castfield import media
@@ -15,7 +16,7 @@ from castfield.layout import Layout
 from castfield.rigs.base import Rig
 from castfield.scratch import write_json
 from castfield.shards import Job, map_clips
-from castfield.tracking import face_model, landmark_fit, photometric, solver
+from castfield.tracking import face_model, landmark_fit, photometric, solver, surface
 from castfield.tracking.fit_metrics import measure
 from castfield.tracking.landmark_fit import fit
 from castfield.tracking.photometric import detail
@@ -40,13 +41,14 @@ def run(config: Config, layout: Layout) -> None:
         for clip in clip_names(layout.landmarks, ".npz")
         if clip in masks
     ]
-    map_clips("fit", fit_clip, jobs, layout.tracks, config.work, [landmark_fit, photometric, solver, face_model])
+    map_clips("fit", fit_clip, jobs, layout.tracks, config.work, [landmark_fit, photometric, surface, solver, face_model])
     write_json(layout.metrics / "tracking.json", summarise(layout))
 
 
 def fit_clip(job: Job, out: Path) -> None:
     """Write `<clip>.npz`. Raises ClipError if the fit cannot be used."""
     config: FitConfig = job.params
+    cv2.setNumThreads(1)  # one core per clip: the pool of clips is what fills the machine
     start = time.perf_counter()
     landmarks = Landmarks.load(job.inputs["landmarks"])
     crop = Crop.load(job.inputs["crop"])
@@ -65,6 +67,7 @@ def summarise(layout: Layout) -> dict[str, object]:
     """Figures of `metrics/tracking.json`: means over the clips, each clip's own, and against the truth where it came with the footage."""
     clips: dict[str, dict[str, float]] = {}
     truths: dict[str, dict[str, float]] = {}
+    names = Rig.load(layout.rig / "rig.npz").expression_names
     for clip in clip_names(layout.tracks, ".npz"):
         track = Track.load(layout.tracks / f"{clip}.npz")
         clips[clip] = measure(track, Landmarks.load(layout.landmarks / f"{clip}.npz"))
@@ -72,7 +75,7 @@ def summarise(layout: Layout) -> dict[str, object]:
         if truth.exists():
             try:
                 crop = Crop.load(layout.frames / f"{clip}.json")
-                truths[clip] = measure_truth(track, truth, crop)
+                truths[clip] = measure_truth(track, truth, crop, names)
                 truths[clip]["head_iou"] = head_overlap(media.stream(layout.masks / f"{clip}.mkv"), truth, crop)
             except KeyError as error:
                 raise CastfieldError("the ground truth lacks a field", found=error, where=truth, cure="dvc repro -f download") from None

@@ -12,17 +12,40 @@ from castfield.clip import Landmarks, Track, split_frames
 from castfield.config import FitConfig
 from castfield.errors import ClipError
 from castfield.rigs.base import Rig
-from castfield.tracking.face_model import POSE, FaceModel, Pose, first_pose, project
-from castfield.tracking.photometric import Surface, normal_equations, sample, study
-from castfield.tracking.solver import BATCH, Noise, Observation, Smoothness, State, data_weights, fit_motion, fit_person, predict
+from castfield.tracking.face_model import FaceModel, Pose, first_pose, project
+from castfield.tracking.photometric import Reference, learn_reference, normal_equations, sample
+from castfield.tracking.solver import (
+    BATCH,
+    Noise,
+    Observation,
+    Smoothness,
+    State,
+    Witness,
+    data_weights,
+    fit_motion,
+    fit_person,
+    predict,
+)
+from castfield.tracking.surface import Surface
 
 Pictures = Callable[[], Iterator[np.ndarray]]
 """Starts a pass over a clip's frames as `photometric.detail`, (H, W) uint8."""
 
+LIVELY = (
+    ("eyeBlink", 0.15), ("eyeLook", 0.05), ("eye", 0.015), ("brow", 0.015), ("cheek", 0.015), ("nose", 0.015),
+    ("Smile", 0.03), ("Frown", 0.03), ("Dimple", 0.03),
+)  # fmt: skip
+"""Second difference of an action from frame to frame (standard deviation), by a part of its name: lips and lids are fast, brows slow.
+
+What has no such name moves by a fifth of its prior's deviation."""
+ANSWERED = "mediapipe"
+"""The tracker whose answer to a face the rig knows (`castfield.rigs.response`)."""
 PERSON_FRAMES = 48
 """Training frames from which the person is found, spread over the clip."""
 REFERENCE_FRAMES = 120
 """Training frames from which the brightness of the face is learned."""
+STUDY_ROUNDS, PICTURE_STEPS = 2, 3
+"""Turns in which it is learned, and steps of the last fit by it."""
 CHUNK, OVERLAP = 1000, 25
 """Frames solved together, and how many of the neighbours' frames are solved along: memory does not grow with the clip."""
 FOCAL_PRIOR = 4.0
@@ -47,32 +70,54 @@ def observe(model: FaceModel, landmarks: Landmarks, size: int) -> Observation:
     return Observation(np.where(given[..., None], points, 0.0), weight, scale, size / 2)
 
 
-def fit(rig: Rig, landmarks: Landmarks, size: int, config: FitConfig, pictures: Pictures | None = None) -> Track:
+def fit(
+    rig: Rig,
+    landmarks: Landmarks,
+    size: int,
+    config: FitConfig,
+    pictures: Pictures | None = None,
+    *,
+    identity: np.ndarray | None = None,
+    noise: Noise | None = None,
+) -> Track:
     """Fit the rig to `landmarks` in pixels of frames of side `size`. Deterministic.
 
     First the person and the camera from up to PERSON_FRAMES training frames, each with a pose and expression of its own; then how
     this person's landmarks lie off the rig's; then the motion of all frames together, smooth in time. With `pictures`, which starts
-    a new pass over the clip's frames (their `photometric.detail`) each time, the pose is refined by brightness.
+    a new pass over the clip's frames (their `photometric.detail`) each time, pose and expression are refined by its colours. A known
+    `identity` (I,) is kept; `noise` says what is expected of what, if not the usual.
     """
+    noise = noise or Noise(sparse=Noise.sparse * config.expression_prior)
     with threadpool_limits(1):  # one core per clip: the pool of clips is what fills the machine
-        return _fit(rig, landmarks, size, config, pictures)
+        return _fit(rig, landmarks, size, config, pictures, identity, noise)
 
 
-def _fit(rig: Rig, landmarks: Landmarks, size: int, config: FitConfig, pictures: Pictures | None) -> Track:
-    model = FaceModel.of(rig)
+def _fit(
+    rig: Rig, landmarks: Landmarks, size: int, config: FitConfig, pictures: Pictures | None, identity: np.ndarray | None, noise: Noise
+) -> Track:
+    answered = landmarks.tracker == ANSWERED
+    model = FaceModel.of(rig, answered=answered)
     # Points that this tracker never gives (all but 68 with `face_alignment`) are left out, so that weights keep their meaning.
     given = np.isfinite(landmarks.points[landmarks.found][:, model.index, :2]).all((0, 2))
-    model = FaceModel.of(rig, model.index[given])
+    model = FaceModel.of(rig, model.index[given], answered=answered)
     seen = observe(model, landmarks, size)
-    noise = Noise(sparse=Noise.sparse * config.expression_prior)
+    # Actions are held back by their sum, signed directions by their squares.
+    looser = np.where(model.one_sided, 1.0, 1 / np.sqrt(max(config.expression_prior, 1e-6)))
+    model = replace(model, deviation=model.deviation * looser)
     prior_focal = FOCAL_PRIOR * size
     pose = first_pose(seen.points, model.neutral, seen.weight, prior_focal, seen.centre)
     frames, blind = len(seen.points), seen.weight.sum(1) == 0
     nothing = np.zeros((frames, len(model.expression)))
-    start = State(np.zeros(rig.identity_dim), float(np.log(prior_focal)), np.zeros((len(model.index), 3)), pose, nothing)
+    start = State(
+        np.zeros(rig.identity_dim) if identity is None else identity,
+        float(np.log(prior_focal)),
+        np.zeros((len(model.index), 3)),
+        pose,
+        nothing,
+    )
 
     chosen = _spread(split_frames(frames).train, ~blind, PERSON_FRAMES)
-    person = fit_person(model, seen.part(chosen), start.part(chosen), noise, prior_focal, 16, config.identity_prior)
+    person = fit_person(model, seen.part(chosen), start.part(chosen), noise, prior_focal, 16, config.identity_prior, identity is not None)
     offset = personal_offset(model, seen.part(chosen), person, noise)
     # Depth at the fitted focal length; the place in the picture stays.
     place = pose.place + np.array([0, 0, person.log_focal - np.log(prior_focal)])
@@ -85,7 +130,8 @@ def _fit(rig: Rig, landmarks: Landmarks, size: int, config: FitConfig, pictures:
         surface = Surface.of(rig, state.identity)
         chosen = _spread(split_frames(frames).train, ~blind, REFERENCE_FRAMES)
         known = dict(zip(chosen.tolist(), (p for t, p in enumerate(pictures()) if t in set(chosen.tolist())), strict=True))
-        reference = study(surface, [known[t] for t in chosen.tolist()], state.part(chosen), seen.centre)
+        some = [known[t] for t in chosen.tolist()]
+        reference = study(model, surface, some, seen.part(chosen), state.part(chosen), noise)
         stream = pictures()
         held: dict[int, np.ndarray] = {}
 
@@ -95,20 +141,37 @@ def _fit(rig: Rig, landmarks: Landmarks, size: int, config: FitConfig, pictures:
             for t in range(max(held, default=-1) + 1, wide.stop):
                 held[t] = next(stream)
             window = [held[t] for t in range(wide.start, wide.stop)]
-
-            def witness(now: State) -> tuple[np.ndarray, np.ndarray]:
-                h, g = np.empty((len(window), POSE, POSE)), np.empty((len(window), POSE))
-                for at in range(0, len(window), BATCH):
-                    part = slice(at, at + BATCH)
-                    samples = sample(surface, window[part], now.part(part), seen.centre, reference)
-                    h[part], g[part] = normal_equations(samples, reference, now.part(part), seen.centre)
-                h[blind[wide]], g[blind[wide]] = 0, 0
-                return h, g
-
-            return fit_motion(model, seen.part(wide), state.part(wide), noise, smooth, 4, witness)
+            look = watch(surface, window, reference, seen.centre, blind[wide])
+            return fit_motion(model, seen.part(wide), state.part(wide), noise, smooth, PICTURE_STEPS, look)
 
         state = _in_chunks(state, refine)
-    return as_track(rig, state, landmarks.found, size)
+    return as_track(rig, state, landmarks.found, size, answered)
+
+
+def watch(surface: Surface, pictures: list[np.ndarray], reference: Reference, centre: float, blind: np.ndarray) -> Witness:
+    """The pictures of a state's frames as evidence on it; `blind` (T,) marks frames without a face."""
+
+    def witness(now: State) -> tuple[np.ndarray, np.ndarray]:
+        parts = []
+        for at in range(0, len(pictures), BATCH):
+            part = slice(at, at + BATCH)
+            samples = sample(surface, pictures[part], now.part(part), centre, reference)
+            parts.append(normal_equations(surface, samples, reference, now.part(part), centre))
+        h, g = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        h[blind], g[blind] = 0, 0
+        return h, g
+
+    return witness
+
+
+def study(model: FaceModel, surface: Surface, pictures: list[np.ndarray], seen: Observation, state: State, noise: Noise) -> Reference:
+    """What the face looks like, from some frames: looked up where landmarks and the last look say that each point is, in turns."""
+    reference = learn_reference(sample(surface, pictures, state, seen.centre, None))
+    nobody = np.zeros(len(pictures), bool)
+    for _ in range(STUDY_ROUNDS):
+        state = fit_motion(model, seen, state, noise, None, 2, watch(surface, pictures, reference, seen.centre, nobody))
+        reference = learn_reference(sample(surface, pictures, state, seen.centre, reference))
+    return reference
 
 
 def _spread(preferred: np.ndarray, usable: np.ndarray, count: int) -> np.ndarray:
@@ -132,14 +195,11 @@ def _in_chunks(state: State, solve: Callable[[slice], State]) -> State:
 
 def smoothness(rig: Rig, config: FitConfig) -> Smoothness:
     """What a head and a face do within a frame. Lids are the fastest: a blink closes in two frames."""
-    activation = np.full(rig.d, 0.06)
-    for at, name in enumerate(rig.expression_names):
-        if "Blink" in name:
-            activation[at] = 0.2
-        elif name.startswith("eye"):
-            activation[at] = 0.08
-        elif name.startswith(("brow", "cheek", "nose")):
-            activation[at] = 0.03
+    deviation = rig.expression_deviation.double().tolist()
+    activation = np.array([
+        next((sigma for part, sigma in LIVELY if part in name), 0.2 * size)
+        for name, size in zip(rig.expression_names, deviation, strict=True)
+    ])  # fmt: skip
     easy = Smoothness()
     looser = 1 / np.sqrt(max(config.smooth, 1e-6))
     return Smoothness(easy.rotation * looser, easy.sideways * looser, easy.depth * looser, activation * looser)
@@ -171,13 +231,14 @@ def _bridge(pose: Pose, found: np.ndarray) -> Pose:
     return pose.part(nearest)
 
 
-def as_track(rig: Rig, state: State, found: np.ndarray, size: int) -> Track:
-    """A solved state as the clip's track, with all 478 landmarks of the rig (NaN where it has no counterpart)."""
+def as_track(rig: Rig, state: State, found: np.ndarray, size: int, answered: bool) -> Track:
+    """A solved state as the clip's track, with all 478 landmarks of the rig (NaN where it has no counterpart), as the tracker sees them."""
     import torch
 
     identity, expression = state.identity.astype(np.float32), state.expression.astype(np.float32)
     with torch.no_grad():
-        shape = rig.landmarks(torch.from_numpy(identity)[None], torch.from_numpy(expression)).double().numpy()
+        points = rig.seen if answered else rig.landmarks
+        shape = points(torch.from_numpy(identity)[None], torch.from_numpy(expression)).double().numpy()
     pixels, _ = project(shape, state.pose, state.focal, size / 2)
     pixels[:, ~rig.landmark_valid.numpy()] = np.nan
     return Track(

@@ -41,18 +41,23 @@ def track_clip(job: Job, out: Path) -> None:
 def gather(clip: str, faces: Sequence[Sequence[Face]], path: Sequence[int], config: LandmarksConfig) -> Landmarks:
     """The chosen faces as one track, bridged over frames without one. Raises ClipError if these are too many."""
     found = np.array([at >= 0 for at in path])
-    if not found.any() or found.mean() < config.min_found:
-        missing = np.flatnonzero(~found)
-        raise ClipError(
-            f"clip '{clip}': too few frames show a face",
-            expected=f"a face in at least {config.min_found:.0%} of the frames (landmarks.min_found)",
-            found=f"{found.mean():.0%} of {len(found)}; none in frames {_ranges(missing)}",
-            where=f"data/frames/{clip}.mkv",
-            cure="choose footage where the face is seen (`start`, `end`, `crop` in the manifest), or lower landmarks.min_found",
-        )
+    must_be_seen(clip, found, np.arange(len(found)), config)
     points = np.stack([faces[t][path[t]].points for t in _nearest(found)])
     confidence = np.array([faces[t][path[t]].confidence if path[t] >= 0 else 0.0 for t in range(len(found))], np.float32)
     return Landmarks(points.astype(np.float32), confidence, found, config.tracker)
+
+
+def must_be_seen(clip: str, found: np.ndarray, at: np.ndarray, config: LandmarksConfig) -> None:
+    """Raises ClipError where too few of the frames numbered `at` (T,) show a face; `found` (T,) bool."""
+    if found.any() and found.mean() >= config.min_found:
+        return
+    raise ClipError(
+        f"clip '{clip}': too few frames show a face",
+        expected=f"a face in at least {config.min_found:.0%} of the frames (landmarks.min_found)",
+        found=f"{found.mean():.0%} of {len(found)}; none in frames {_ranges(at[~found])}",
+        where=f"data/frames/{clip}.mkv",
+        cure="choose footage where the face is seen (`start`, `end`, `crop` in the manifest), or lower landmarks.min_found",
+    )
 
 
 def _nearest(found: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ class State:
     """(L, 3) metres: where this person's landmarks lie off the rig's, in head space."""
     pose: Pose
     expression: np.ndarray
-    """(T, d) in [0, 1]."""
+    """(T, d) activations."""
 
     @property
     def focal(self) -> float:
@@ -67,17 +67,17 @@ class Noise:
     """Error beyond which a landmark is doubted (Cauchy), same unit."""
     pair: float = 0.01
     """Error of the distance of opposite points of lips and lids, same unit."""
-    independent: float = 80.0
+    independent: float = 120.0
     """How many independent landmarks a frame is worth: the tracker's errors go together over the face."""
     tremble: tuple[float, ...] = (0.008, 0.008, 0.008, 0.008, 0.008, 0.005)
     """Standard deviation of the pose with which the tracker sees the whole face wrong, frame by frame: rotation in radians,
     place in shares of the inter-ocular distance, and share of the depth."""
+    modes: float = 0.5
+    """Size of the tracker's error modes; 1 is what random grimaces cause (`castfield.rigs.response`), ordinary faces cause less."""
     frames: float = 25.0
     """How many independent frames a clip is worth to the identity: landmark bias is the same in all."""
     sparse: float = 0.8
-    """Weight of the sum of activations."""
-    activation: float = 0.6
-    """Standard deviation of an activation."""
+    """Weight of the sum of the actions' activations."""
     lopsided: float = 0.08
     """Standard deviation of the difference between an action's left and right half: faces mostly move alike on both sides."""
     focal: float = 0.25
@@ -101,13 +101,13 @@ def landmark_equations(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Normal equations (T, m, m), (T, m) of the landmarks for pose, expression and, if `shared`, identity and log focal length.
 
-    With `tremble`, the tracker may have seen the whole face a little off its pose in each frame by itself; that is eliminated here, so
-    that it goes neither into the pose nor into the expression.
+    With `tremble`, the tracker may have seen the whole face a little off its pose, and erred in the ways that it is known to err, in
+    each frame by itself; that is eliminated here, so that it goes neither into the pose nor into the expression.
     """
     pixels, turned = predict(model, state, seen.centre)
     residual = seen.points - pixels
     precision = data_weights(residual, seen, noise)
-    j = jacobian(model, turned, state.pose, state.focal, seen.centre, shared=shared)
+    j = jacobian(model, turned, state.pose, state.focal, seen.centre, shared=shared, modes=tremble)
     frames, _, m = j.shape
     weight = np.sqrt(np.repeat(precision, 2, axis=1))
     rows, right = [], [(weight * residual.reshape(frames, -1))]
@@ -116,6 +116,8 @@ def landmark_equations(
         points = j.reshape(frames, -1, 2, m)
         rows = [(points[:, first] - points[:, second]).reshape(frames, -1, m)]
         gap = residual[:, first] - residual[:, second]
+        if tremble:  # what goes together over the face leaves such distances alone
+            rows[0][..., m - len(model.modes) :] = 0
         trust = np.sqrt(np.repeat(pair_weights(model, gap, seen, noise), 2, axis=1))
         rows[0] *= trust[..., None].astype(np.float32)
         right.append(trust * gap.reshape(frames, -1))
@@ -127,7 +129,7 @@ def landmark_equations(
         h += across @ row
         g += across @ side[..., None].astype(np.float32)
     double = h.astype(np.float64), g[..., 0].astype(np.float64)
-    return _still(*double, seen.scale, noise) if tremble else double
+    return _still(*double, len(model.modes), seen.scale, noise) if tremble else double
 
 
 def pair_weights(model: FaceModel, gap: np.ndarray, seen: Observation, noise: Noise) -> np.ndarray:
@@ -136,12 +138,15 @@ def pair_weights(model: FaceModel, gap: np.ndarray, seen: Observation, noise: No
     return both / (1 + (gap**2).sum(-1) / (noise.robust * seen.scale) ** 2) / (noise.pair * seen.scale) ** 2
 
 
-def _still(h: np.ndarray, g: np.ndarray, eye_distance: float, noise: Noise) -> tuple[np.ndarray, np.ndarray]:
-    """Normal equations from which the tracker's tremble, a pose of its own in each frame, is eliminated (Schur complement)."""
-    scale = np.array(noise.tremble) * np.array([1, 1, 1, eye_distance, eye_distance, 1])
-    inner = np.linalg.solve(h[:, :POSE, :POSE] + np.diag(1 / scale**2), np.concatenate([h[:, :POSE], g[:, :POSE, None]], -1))
-    outer = h[:, :, :POSE]
-    return h - outer @ inner[..., :-1], g - (outer @ inner[..., -1:])[..., 0]
+def _still(h: np.ndarray, g: np.ndarray, modes: int, eye_distance: float, noise: Noise) -> tuple[np.ndarray, np.ndarray]:
+    """Normal equations without the tracker's error (Schur complement): a pose of its own, and the last `modes` unknowns."""
+    n = g.shape[1] - modes
+    out = np.r_[:POSE, n : n + modes]
+    scale = np.r_[np.array(noise.tremble) * [1, 1, 1, eye_distance, eye_distance, 1], np.full(modes, noise.modes)]
+    right = np.concatenate([h[:, out, :n], g[:, out, None]], -1)
+    inner = np.linalg.solve(h[:, out][:, :, out] + np.diag(1 / scale**2), right)
+    outer = right[..., :-1].transpose(0, 2, 1)
+    return h[:, :n, :n] - outer @ inner[..., :-1], g[:, :n] - (outer @ inner[..., -1:])[..., 0]
 
 
 def cost(model: FaceModel, seen: Observation, state: State, noise: Noise) -> float:
@@ -156,14 +161,21 @@ def cost(model: FaceModel, seen: Observation, state: State, noise: Noise) -> flo
         both = np.minimum(seen.weight[:, model.pairs[:, 0]], seen.weight[:, model.pairs[:, 1]]) > 0
         total += (noise.robust / noise.pair) ** 2 * (both * np.log1p((gap**2).sum(-1) / wide)).sum()
     apart = state.expression[:, model.twins[:, 0]] - state.expression[:, model.twins[:, 1]]
-    prior = (state.expression**2).sum() / noise.activation**2 + (apart**2).sum() / noise.lopsided**2
-    return float(0.5 * (total + prior) + noise.sparse * state.expression.sum())
+    prior = ((state.expression / model.deviation) ** 2).sum() + (apart**2).sum() / noise.lopsided**2
+    return float(0.5 * (total + prior) + noise.sparse * state.expression[:, model.one_sided].sum())
 
 
 def fit_person(
-    model: FaceModel, seen: Observation, state: State, noise: Noise, prior_focal: float, steps: int, identity_prior: float
+    model: FaceModel,
+    seen: Observation,
+    state: State,
+    noise: Noise,
+    prior_focal: float,
+    steps: int,
+    identity_prior: float,
+    known: bool = False,
 ) -> State:
-    """Identity, focal length, and pose and expression of each frame by itself. Frames without a face must be left out."""
+    """Identity (unless `known`), focal length, and pose and expression of each frame by itself. Frames without a face must be left out."""
     d, people = len(model.expression), len(model.identity)
     n = POSE + d
     per_frame = noise.frames / len(seen.points)
@@ -176,15 +188,15 @@ def fit_person(
     damping, paid = 1e-2, price(state)
     for step in range(steps):
         # The first steps find pose and expression: shape and perspective explain what is left.
-        free = np.r_[np.full(people, step >= 2), step >= 4].astype(bool)
+        free = np.r_[np.full(people, step >= 2 and not known), step >= 4].astype(bool)
         shared_h, shared_g = np.diag(diagonal), -diagonal * np.r_[state.identity, state.log_focal - np.log(prior_focal)]
         keep = []
         for at in range(0, len(seen.points), BATCH):
             part = slice(at, at + BATCH)
             h, g = landmark_equations(model, seen.part(part), state.part(part), noise, shared=True, tremble=False)
             own, gradient = h[:, :n, :n], g[:, :n]
-            _expression_prior(own, gradient, state.expression[part], model.twins, noise)
-            _bounds(own, gradient, state.expression[part])
+            _expression_prior(own, gradient, state.expression[part], model, noise)
+            _bounds(own, gradient, state.expression[part], model)
             own[:, range(n), range(n)] *= 1 + damping
             inner = np.linalg.solve(own, np.concatenate([h[:, :n, n:], gradient[..., None]], -1))
             shared_h += per_frame * (h[:, n:, n:] - h[:, n:, :n] @ inner[..., :-1]).sum(0)
@@ -195,7 +207,7 @@ def fit_person(
         change[free] = np.linalg.solve(shared_h[np.ix_(free, free)], shared_g[free])
         inner = np.concatenate(keep)
         moved = replace(state, identity=state.identity + change[:-1], log_focal=state.log_focal + float(np.clip(change[-1], -0.2, 0.2)))
-        moved = _move(moved, inner[..., -1] - inner[..., :-1] @ change)
+        moved = _move(moved, inner[..., -1] - inner[..., :-1] @ change, model)
         price_now = price(moved)
         if price_now < paid:  # Levenberg and Marquardt: trust the model as far as it has proved right
             state, paid, damping = moved, price_now, max(damping / 4, 1e-4)
@@ -208,9 +220,9 @@ def fit_person(
 class Smoothness:
     """Expected change from frame to frame at 25 Hz: standard deviations of the second difference, and of the first."""
 
-    rotation: float = 0.0035
+    rotation: float = 0.003
     """Radians."""
-    sideways: float = 0.0005
+    sideways: float = 0.00025
     """Metres, across the line of sight."""
     depth: float = 0.0003
     """Metres, along it: the landmarks say little about it."""
@@ -225,13 +237,13 @@ class Smoothness:
 
 
 Witness = Callable[[State], tuple[np.ndarray, np.ndarray]]
-"""Further evidence on the pose: a state -> normal equations (T, 6, 6), (T, 6)."""
+"""Further evidence on pose and expression: a state -> normal equations (T, 6 + d, 6 + d), (T, 6 + d)."""
 
 
 def fit_motion(
-    model: FaceModel, seen: Observation, state: State, noise: Noise, smooth: Smoothness, steps: int, witness: Witness | None = None
+    model: FaceModel, seen: Observation, state: State, noise: Noise, smooth: Smoothness | None, steps: int, witness: Witness | None = None
 ) -> State:
-    """Pose and expression of consecutive frames for a known person; frames with weight 0 are bridged."""
+    """Pose and expression for a known person: of consecutive frames, those with weight 0 bridged, or without `smooth` of single ones."""
     frames, d = len(seen.points), len(model.expression)
     n = POSE + d
     for _ in range(steps):
@@ -239,17 +251,22 @@ def fit_motion(
         for at in range(0, frames, BATCH):
             part = slice(at, at + BATCH)
             h[part], g[part] = landmark_equations(model, seen.part(part), state.part(part), noise, shared=False, tremble=True)
-        _expression_prior(h, g, state.expression, model.twins, noise)
+        _expression_prior(h, g, state.expression, model, noise)
         if witness is not None:
             own, pull = witness(state)
-            h[:, :POSE, :POSE] += own
-            g[:, :POSE] += pull
+            h += own
+            g += pull
+        if smooth is None:
+            h[:, range(n), range(n)] *= 1 + 1e-4
+            _bounds(h, g, state.expression, model)
+            state = _move(state, np.linalg.solve(h, g[..., None])[..., 0], model)
+            continue
         second = smooth.second(state.focal, float(np.exp(np.median(state.pose.place[:, 2]))), d)
-        state = _move(state, _solve_banded(h, g, state, second))
+        state = _move(state, _solve_banded(h, g, state, second, model), model)
     return state
 
 
-def _solve_banded(h: np.ndarray, g: np.ndarray, state: State, second: np.ndarray) -> np.ndarray:
+def _solve_banded(h: np.ndarray, g: np.ndarray, state: State, second: np.ndarray, model: FaceModel) -> np.ndarray:
     """Step (T, n) of the frames' systems (T, n, n), (T, n) tied by second differences with precision `second` (n,)."""
     frames, n = g.shape
     g = g.copy()
@@ -263,7 +280,7 @@ def _solve_banded(h: np.ndarray, g: np.ndarray, state: State, second: np.ndarray
     # Damped before the frames are tied: the ties are stiff, and damping in their proportion would hold back slow motion.
     h[:, range(n), range(n)] *= 1 + 1e-4
     h[:, range(n), range(n)] += tied
-    _bounds(h, g, state.expression)
+    _bounds(h, g, state.expression, model)
     # Upper diagonals, as LAPACK stores them: band[k, column] is the entry `rows` above the diagonal.
     bottom = len(band) - 1
     for i in range(n):
@@ -285,14 +302,14 @@ def _second_difference(state: State) -> np.ndarray:
     return np.concatenate([np.diff(turn, axis=0), rest], 1)
 
 
-def _expression_prior(h: np.ndarray, g: np.ndarray, expression: np.ndarray, twins: np.ndarray, noise: Noise) -> None:
-    """Add the prior of the activations: few, small, and much the same on both sides."""
+def _expression_prior(h: np.ndarray, g: np.ndarray, expression: np.ndarray, model: FaceModel, noise: Noise) -> None:
+    """Add the prior of the activations: few actions, small, and much the same on both sides."""
     d = expression.shape[1]
-    precision, alike = 1 / noise.activation**2, 1 / noise.lopsided**2
+    precision, alike = 1 / model.deviation**2, 1 / noise.lopsided**2
     at = np.arange(POSE, POSE + d)
     h[:, at, at] += precision
-    g[:, at] -= precision * expression + noise.sparse
-    left, right = twins.T
+    g[:, at] -= precision * expression + noise.sparse * model.one_sided
+    left, right = model.twins.T
     apart = alike * (expression[:, left] - expression[:, right])
     for one, other, pull in ((left, right, apart), (right, left, -apart)):
         h[:, POSE + one, POSE + one] += alike
@@ -300,18 +317,20 @@ def _expression_prior(h: np.ndarray, g: np.ndarray, expression: np.ndarray, twin
         g[:, POSE + one] -= pull
 
 
-def _bounds(h: np.ndarray, g: np.ndarray, expression: np.ndarray) -> None:
+def _bounds(h: np.ndarray, g: np.ndarray, expression: np.ndarray, model: FaceModel) -> None:
     """Hold activations that stand at a bound and want beyond it (projected Newton; Bertsekas 1982)."""
     wanted = g[:, POSE : POSE + expression.shape[1]]
-    held = ((expression <= 1e-6) & (wanted < 0)) | ((expression >= 1 - 1e-6) & (wanted > 0))
+    held = ((expression <= model.low + 1e-6) & (wanted < 0)) | ((expression >= model.high - 1e-6) & (wanted > 0))
     frame, action = np.nonzero(held)
     h[frame, POSE + action, POSE + action] += 1e9
 
 
-def _move(state: State, step: np.ndarray) -> State:
-    """Take a step (T, n), no farther than half a radian and 0.4 of an activation, and back into the bounds."""
+def _move(state: State, step: np.ndarray, model: FaceModel) -> State:
+    """Take a step (T, n), no farther than 0.3 radians and four thirds of an activation's deviation, and back into the bounds."""
     step = step.copy()
     step[:, :3] = np.clip(step[:, :3], -0.3, 0.3)
     step[:, 5] = np.clip(step[:, 5], -0.3, 0.3)
-    step[:, POSE:] = np.clip(step[:, POSE:], -0.4, 0.4)
-    return replace(state, pose=state.pose.moved(step[:, :POSE]), expression=np.clip(state.expression + step[:, POSE:], 0, 1))
+    most = 4 / 3 * model.deviation
+    step[:, POSE:] = np.clip(step[:, POSE:], -most, most)
+    expression = np.clip(state.expression + step[:, POSE:], model.low, model.high)
+    return replace(state, pose=state.pose.moved(step[:, :POSE]), expression=expression)

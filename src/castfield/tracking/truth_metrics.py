@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -12,14 +12,23 @@ from castfield.clip import Crop, Track
 from castfield.geometry import rotation_angle
 from castfield.tracking.landmark_fit import inter_ocular
 
+JUDGED = (
+    "jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthSmileRight", "mouthPucker", "mouthFunnel", "browInnerUp",
+)  # fmt: skip
+"""Actions whose correlation is told one by one."""
+MOVES = 0.03
+"""Standard deviation from which an activation counts as moving."""
 
-def measure_truth(track: Track, truth: Path, crop: Crop) -> dict[str, float]:
+
+def measure_truth(track: Track, truth: Path, crop: Crop, names: Sequence[str]) -> dict[str, float]:
     """Errors of a track over its valid frames. The truth is in pixels of the footage, the track in those of its crop.
 
     rotation_deg: mean angle after the mean rotation between the two was taken out (where a head's "straight ahead" lies is a
     convention, and the crop's optical centre is its own). lateral_mm: mean distance across the line of sight, the constant part taken
     out. depth_pct: mean relative error of the depth after one common scale per clip, because focal length and depth are told apart by
-    perspective only. expression_corr: mean correlation of the activations that move (standard deviation over 0.03).
+    perspective only. expression_corr: mean correlation of the activations that move (an activation that the
+    fit leaves still has 0), if the track has the truth's; expression_corr_<action>: of one of JUDGED that moves; expression_error: root
+    mean square error of those that move. `names` are the rig's actions.
     nme: mean distance of the fitted landmarks from the true ones over the inter-ocular distance.
     """
     with np.load(truth) as z:
@@ -54,10 +63,18 @@ def measure_truth(track: Track, truth: Path, crop: Crop) -> dict[str, float]:
         "nme": np.nanmean(np.linalg.norm(fitted - landmarks, axis=-1)) / inter_ocular(landmarks),
     }
     got = track.expression[:frames][valid].astype(np.float64)
-    moving = np.flatnonzero((expression.std(0) > 0.03) & (got.std(0) > 1e-4))
+    same = expression.shape == got.shape  # the truth speaks of the rig that the cast is made of; another rig has other directions
+    moving = np.flatnonzero(expression.std(0) > MOVES) if same else np.empty(0, np.int64)
     if len(moving):
-        values["expression_corr"] = np.mean([np.corrcoef(expression[:, k], got[:, k])[0, 1] for k in moving])
+        like = {names[k]: _correlation(expression[:, k], got[:, k]) for k in moving}
+        values["expression_corr"] = np.mean(list(like.values()))
+        values["expression_error"] = np.sqrt(((got - expression)[:, moving] ** 2).mean())
+        values |= {f"expression_corr_{name}": like[name] for name in JUDGED if name in like}
     return {name: round(float(value), 6) for name, value in values.items()}
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.corrcoef(one, other)[0, 1]) if other.std() > 1e-4 else 0.0
 
 
 def head_overlap(masks: Iterable[np.ndarray], truth: Path, crop: Crop) -> float:

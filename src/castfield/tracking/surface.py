@@ -1,0 +1,79 @@
+"""Points spread over the skin of a fitted face, at which the picture is looked up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from castfield.rigs.base import Rig
+from castfield.tracking.face_model import LIDS, LIPS, FaceModel, activations
+from castfield.tracking.solver import State
+
+POINTS = 2000
+NEAR, DENSER = 0.012, 4.0
+"""Within this many metres of lids and lips, points lie this many times as densely: there the small motions are."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Points over the skin of the face of one person."""
+
+    model: FaceModel
+    normals: np.ndarray
+    """(N, 3) unit, head space, at rest."""
+
+    @classmethod
+    def of(cls, rig: Rig, identity: np.ndarray) -> Surface:
+        """POINTS points on the face's skin, brows and lips, the same for every person."""
+        person = rig.vertices(torch.from_numpy(identity.astype(np.float32)), torch.zeros(rig.d), head_only=True).double().numpy()
+        rest = rig.neutral[: rig.head_vertices].double().numpy()
+        faces = rig.faces[: rig.head_faces].numpy()
+        parts = rig.face_parts[: rig.head_faces].numpy()
+        skin = np.isin(parts, [rig.part_names.index(name) for name in ("skin", "brows", "lips") if name in rig.part_names])
+        landmarks = (rig.neutral[rig.faces[rig.landmark_face]] * rig.landmark_barycentric[..., None]).sum(1).numpy()
+        middle = rest[faces].mean(1)
+        # The face: from the chin to the hairline, and not the neck, which turns otherwise, nor what hair may hide.
+        face = skin & (middle[:, 1] > landmarks[152, 1]) & (middle[:, 1] < landmarks[10, 1]) & (middle[:, 2] > 0.02)
+        chosen = np.flatnonzero(face)
+        busy = np.linalg.norm(middle[chosen, None] - landmarks[None, [*LIDS, *LIPS]], axis=-1).min(1) < NEAR
+        area = 0.5 * np.linalg.norm(_cross(rest, faces[chosen]), axis=-1) * np.where(busy, DENSER, 1.0)
+        # One point in each of POINTS equal shares of the area, at barycentric places that never repeat (R2 sequence).
+        share = (np.arange(POINTS) + 0.5) / POINTS
+        triangle = faces[chosen[np.searchsorted(np.cumsum(area) / area.sum(), share).clip(0, len(chosen) - 1)]]
+        r1, r2 = (0.5 + np.arange(POINTS) * 0.7548776662) % 1, (0.5 + np.arange(POINTS) * 0.5698402910) % 1
+        a, b = 1 - np.sqrt(r1), r2 * np.sqrt(r1)
+        weights = np.stack([a, b, 1 - a - b], -1)[..., None]
+
+        def spread(array: torch.Tensor) -> np.ndarray:
+            return (array.double().numpy()[..., triangle, :] * weights).sum(-2)
+
+        nothing = np.empty((0, 2), np.int64)
+        normals = _cross(person, triangle)
+        normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
+        model = FaceModel(
+            np.arange(POINTS),
+            spread(rig.neutral),
+            spread(rig.identity_basis),
+            spread(rig.expression_basis),
+            np.ones(POINTS),
+            nothing,
+            nothing,
+            *activations(rig),
+            np.empty((0, POINTS, 3)),
+        )
+        return cls(model, normals)
+
+    def visible(self, state: State, turned: np.ndarray, pixels: np.ndarray, centre: float) -> np.ndarray:
+        """(T, N) in [0, 1]: how far each point faces the camera."""
+        camera = turned + state.pose.translation(state.focal, centre)[:, None]
+        view = -camera / np.linalg.norm(camera, axis=-1, keepdims=True)
+        facing = np.einsum("tij,nj,tni->tn", state.pose.rotation, self.normals, view, optimize=True)
+        return np.clip((facing - 0.25) / 0.25, 0, 1)
+
+
+def _cross(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F, 3) twice the area times the normal."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    return np.cross(b - a, c - a)
