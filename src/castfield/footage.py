@@ -130,21 +130,29 @@ def samples(film: Excerpt, rate: float, longest: int = 640) -> Iterator[np.ndarr
         process.wait()
 
 
-def cut_square(film: Excerpt, target: Path, box: tuple[int, int, int], size: int) -> tuple[int, str]:
-    """Write the square `box` (left, top, side) as `size` x `size` lossless video at 25 Hz; (frames, decoder's complaints).
+def square(film: Excerpt, box: tuple[int, int, int], size: int) -> str:
+    """Filters that cut the square `box` (left, top, side) from upright pictures as `size` x `size` RGB planes (gbrp).
 
-    The k-th frame is the picture shown k/25 s after the excerpt's start: pictures are repeated or left out where the
-    footage has another or a varying rate. Where the box leaves the picture, the picture's edge is continued.
+    Where the box leaves the picture, the picture's edge is continued.
     """
     left, top, side = box
     x0, y0, x1, y1 = max(0, left), max(0, top), min(film.width, left + side), min(film.height, top + side)
-    filters = f"{film.upright}fps={FPS}:start_time=0,scale=flags=accurate_rnd+full_chroma_int+full_chroma_inp,format=gbrp"
+    filters = "scale=flags=accurate_rnd+full_chroma_int+full_chroma_inp,format=gbrp"
     filters += f",crop={x1 - x0}:{y1 - y0}:{x0}:{y0}:exact=1"
     if (x1 - x0, y1 - y0) != (side, side):
         borders = f"left={x0 - left}:right={left + side - x1}:top={y0 - top}:bottom={top + side - y1}"
         filters += f",pad={side}:{side}:{x0 - left}:{y0 - top},fillborders={borders}:mode=smear"
     # Lanczos widens with the scale in swscale, so that shrinking does not alias.
-    filters += f",scale={size}:{size}:flags=lanczos+accurate_rnd"
+    return filters + f",scale={size}:{size}:flags=lanczos+accurate_rnd"
+
+
+def cut_square(film: Excerpt, target: Path, box: tuple[int, int, int], size: int) -> tuple[int, str]:
+    """Write the square `box` (left, top, side) as `size` x `size` lossless video at 25 Hz; (frames, decoder's complaints).
+
+    The k-th frame is the picture shown k/25 s after the excerpt's start: pictures are repeated or left out where the
+    footage has another or a varying rate.
+    """
+    filters = f"{film.upright}fps={FPS}:start_time=0,{square(film, box, size)}"
     codec = ["-c:v", "ffv1", "-level", "3", "-g", "1", "-pix_fmt", "gbrp"]
     exact = ["-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact"]
     with atomic(target) as part:

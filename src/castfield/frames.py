@@ -6,6 +6,9 @@ One crop serves the whole clip, so that the background stands still and head mot
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from castfield.config import Config, FramesConfig
 from castfield.errors import ClipError
 from castfield.footage import WHOLE, Excerpt, Footage, cut_square, excerpt, samples, sound, write_wav
 from castfield.layout import Layout
-from castfield.media import FPS, probe
+from castfield.media import FPS, Probe, probe
 from castfield.shards import Job, map_clips
 from castfield.tracking import detection
 from castfield.tracking.detection import Face, FaceDetector, people
@@ -50,26 +53,15 @@ def cut_clip(job: Job, folder: Path) -> None:
     """
     config: FramesConfig = job.params
     path, about = job.inputs["footage"], Footage.load(job.inputs["about"])
-    start, end = (None, None) if about.cut else (about.start, about.end)
-    start = start or 0.0
-    film = excerpt(path, start, min(config.max_seconds, end - start if end is not None else config.max_seconds))
-    header = probe(path)
-    there = max(0.0, header.seconds - film.start) if header.seconds else None
-    wanted = min(film.seconds or config.max_seconds, there if there is not None else config.max_seconds)
-    if there is not None and wanted < config.min_seconds - 1 / FPS:
-        raise _too_short(job.clip, wanted, config)
+    opened = open_clip(job.clip, path, about, config)
+    film, there = opened.film, opened.there
     warnings: list[str] = []
-    box = find_square(film, wanted, config, about.region, job.clip, warnings)
+    box = find_square(film, opened.wanted, config, about.region, job.clip, warnings)
     frames, complaints = cut_square(film, folder / f"{job.clip}.mkv", box, config.size)
-    seconds = frames / FPS
-    if there is not None and complaints and seconds < 0.9 * wanted - 0.2:
-        where = f"{job.clip}: {path}, frame {frames} ({film.start + seconds:.2f} s)"
-        raise ClipError("the video breaks off", expected=f"{wanted:.2f} s", found=complaints.splitlines()[-1], where=where, cure=WHOLE)
-    if seconds < config.min_seconds - 1 / FPS:
-        raise _too_short(job.clip, seconds, config)
+    must_be_whole(job.clip, opened, frames, complaints, config)
     if complaints:
         warnings.append(f"the decoder complained {len(complaints.splitlines())} times, first: {complaints.splitlines()[0][:160]}")
-    if there is not None and end is None and there > config.max_seconds + 1 / FPS:
+    if there is not None and opened.to_the_end and there > config.max_seconds + 1 / FPS:
         warnings.append(f"cut after {config.max_seconds:g} of {there:.1f} s (frames.max_seconds)")
     wave = sound(film, frames)
     if wave is not None:
@@ -77,10 +69,49 @@ def cut_clip(job: Job, folder: Path) -> None:
     else:
         warnings.append("no sound: speech metrics are left out for this clip")
     crop = Crop(
-        (float(box[0]), float(box[1]), float(box[2])), config.size, (film.width, film.height), header.fps, frames, film.start,
+        (float(box[0]), float(box[1]), float(box[2])), config.size, (film.width, film.height), opened.header.fps, frames, film.start,
         wave is not None, tuple(warnings),
     )  # fmt: skip
     crop.save(folder / f"{job.clip}.json")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A clip's footage whose header promises enough of it."""
+
+    film: Excerpt
+    header: Probe
+    there: float | None
+    """Seconds from the excerpt's start to the end of the file, as the header has it; None where it does not say."""
+    wanted: float
+    """Seconds that are to become the clip."""
+    to_the_end: bool
+    """Nobody asked for an earlier end than the file's."""
+
+
+def open_clip(clip: str, path: Path, about: Footage, config: FramesConfig) -> Opened:
+    """Open a clip's part of its file. Raises ClipError if the file is empty, corrupt or shorter than `min_seconds`."""
+    start, end = (None, None) if about.cut else (about.start, about.end)
+    start = start or 0.0
+    film = excerpt(path, start, min(config.max_seconds, end - start if end is not None else config.max_seconds))
+    header = probe(path)
+    there = max(0.0, header.seconds - film.start) if header.seconds else None
+    wanted = min(film.seconds or config.max_seconds, there if there is not None else config.max_seconds)
+    if there is not None and wanted < config.min_seconds - 1 / FPS:
+        raise _too_short(clip, wanted, config)
+    return Opened(film, header, there, wanted, end is None)
+
+
+def must_be_whole(clip: str, opened: Opened, frames: int, complaints: str, config: FramesConfig) -> None:
+    """Raises ClipError where a film gave `frames` pictures at 25 Hz and that is too few, or far fewer than its header promised."""
+    film, seconds = opened.film, frames / FPS
+    if opened.there is not None and complaints and seconds < 0.9 * opened.wanted - 0.2:
+        where = f"{clip}: {film.path}, frame {frames} ({film.start + seconds:.2f} s)"
+        raise ClipError(
+            "the video breaks off", expected=f"{opened.wanted:.2f} s", found=complaints.splitlines()[-1], where=where, cure=WHOLE
+        )
+    if seconds < config.min_seconds - 1 / FPS:
+        raise _too_short(clip, seconds, config)
 
 
 def find_square(
@@ -91,14 +122,36 @@ def find_square(
     The main person is the one whose face fills most of the film; others seen in a fifth of it are named in `warnings`.
     Raises ClipError if no sampled frame shows a face.
     """
-    rate = min(SAMPLE_HZ, MOST_SAMPLES / max(seconds, 1.0))
+    persons = find_people([film], seconds, sampling(seconds), region, clip)
+    seen = np.array([[f.x, f.y, f.side] for _, f in persons[0]])
+    if len(persons) > 1:
+        x, y = (float(v) for v in seen[:, :2].mean(0))
+        warnings.append(
+            f"{len(persons)} people are seen; the crop follows the larger face, around ({x:.0f}, {y:.0f}): give `crop` to choose another"
+        )
+    return head_square(seen, config.margin, film.width, film.height)
+
+
+def sampling(seconds: float) -> float:
+    """Samples a second in which faces are looked for in a film of `seconds`."""
+    return min(SAMPLE_HZ, MOST_SAMPLES / max(seconds, 1.0))
+
+
+def find_people(
+    films: Sequence[Excerpt], seconds: float, rate: float, region: tuple[float, ...] | None, clip: str
+) -> list[list[tuple[int, Face]]]:
+    """The main person's faces in sampled frames, then those of others seen in a fifth of them: (sample, face in upright source pixels).
+
+    `films` are stretches of one film of `seconds`; each is sampled at `rate` hertz. Raises ClipError if no sample shows a face.
+    """
+    film = films[0]
     found: list[list[Face]] = []
     persons: list[list[tuple[int, Face]]] = []
     with FaceDetector() as detector:
         # The whole picture first; then closer, for people far away, where texture resembles faces more often.
         for longest, tile, least in ((640, 0, 0.5), (1920, 480, SURE)):
             found = []
-            for picture in samples(film, rate, longest):
+            for picture in chain.from_iterable(samples(film, rate, longest) for film in films):
                 scale = film.width / picture.shape[1]
                 faces = (Face(f.x * scale, f.y * scale, f.side * scale, f.score) for f in detector.find(picture, tile))
                 found.append([face for face in faces if face.score >= least and _inside(face, region)])
@@ -111,14 +164,7 @@ def find_square(
             where=f"{clip}: {film.path}, frames 0 to {max(0, round(seconds * FPS) - 1)}",
             cure="give `start`, `end` or `crop` in the manifest, or take the clip out",
         )  # fmt: skip
-    seen = np.array([[f.x, f.y, f.side] for _, f in persons[0]])
-    others = [person for person in persons[1:] if len(person) >= OFTEN * len(found)]
-    if others:
-        x, y = (float(v) for v in seen[:, :2].mean(0))
-        warnings.append(
-            f"{1 + len(others)} people are seen; the crop follows the larger face, around ({x:.0f}, {y:.0f}): give `crop` to choose another"
-        )
-    return head_square(seen, config.margin, film.width, film.height)
+    return [persons[0], *(person for person in persons[1:] if len(person) >= OFTEN * len(found))]
 
 
 def _inside(face: Face, region: tuple[float, ...] | None) -> bool:
