@@ -146,7 +146,7 @@ def test_two_clips_of_one_person_are_named_and_counted(text):
 
 def test_embedded_videos_open(text, tmp_path):
     videos = re.findall(r'src="data:video/mp4;base64,([^"]+)"', text)
-    assert len(videos) == 3 + 1 + 3 + 3 + 1  # reconstruction, grid, three pairs, novel views, personal
+    assert len(videos) == 3 + 3 + 1 + 3 + 3 + 1  # tracking, reconstruction, grid, three pairs, novel views, personal
     for number, video in enumerate(videos):
         path = tmp_path / f"{number}.mp4"
         path.write_bytes(base64.b64decode(video))

@@ -58,20 +58,42 @@ def sparkline(series: Sequence[np.ndarray], held: np.ndarray, *, limit: float, l
     """Curves over a clip, one line each, between -limit and limit; the frames `held` are shaded."""
     width, height = 220, 44
     frames = len(series[0])
-
-    def across(frame: float) -> float:
-        return frame / max(frames - 1, 1) * width
-
     parts = [f'<svg class="spark" viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" aria-label="{escape(label)}">']
-    for block in np.split(held, np.flatnonzero(np.diff(held) > 1) + 1) if len(held) else []:
-        left, right = across(block[0] - 0.5), across(block[-1] + 0.5)
-        parts.append(f'<rect class="held" x="{left:.1f}" y="0" width="{right - left:.1f}" height="{height}"/>')
+    parts += _shaded(held, frames, width, height)
     parts.append(f'<line class="rule" x1="0" x2="{width}" y1="{height / 2}" y2="{height / 2}"/>')
     for number, values in enumerate(series):
         height_of = height / 2 - np.clip(values / limit, -1, 1) * (height / 2 - 2)
-        points = " ".join(f"{across(f):.1f},{h:.1f}" for f, h in enumerate(height_of))
+        points = " ".join(f"{_across(f, frames, width):.1f},{h:.1f}" for f, h in enumerate(height_of))
         parts.append(f'<polyline class="s{number}" points="{points}"/>')
     return "".join(parts) + "</svg>"
+
+
+def strip(values: np.ndarray, known: np.ndarray | None, held: np.ndarray, *, low: float, high: float, label: str) -> str:
+    """One curve over a clip between `low` and `high`, the truth `known` beneath it where there is one; the frames `held` are shaded."""
+    width, height = 440, 34
+
+    def curve(numbers: np.ndarray, kind: str) -> str:
+        down = height - 2 - (np.clip(numbers, low, high) - low) / ((high - low) or 1) * (height - 4)
+        points = " ".join(f"{_across(t, len(numbers), width):.1f},{y:.1f}" for t, y in enumerate(down))
+        return f'<polyline class="{kind}" points="{points}"/>'
+
+    parts = [f'<svg class="spark" viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" aria-label="{escape(label)}">']
+    parts += _shaded(held, len(values), width, height)
+    parts += [curve(known, "known")] if known is not None else []
+    return "".join([*parts, curve(values, "s0")]) + "</svg>"
+
+
+def _across(frame: float, frames: int, width: int) -> float:
+    return frame / max(frames - 1, 1) * width
+
+
+def _shaded(held: np.ndarray, frames: int, width: int, height: int) -> list[str]:
+    """A shade behind each run of the frames `held`."""
+    parts = []
+    for block in np.split(held, np.flatnonzero(np.diff(held) > 1) + 1) if len(held) else []:
+        left, right = _across(block[0] - 0.5, frames, width), _across(block[-1] + 0.5, frames, width)
+        parts.append(f'<rect class="held" x="{left:.1f}" y="0" width="{right - left:.1f}" height="{height}"/>')
+    return parts
 
 
 def scatter(points: np.ndarray, labels: Sequence[str], groups: Sequence[int], *, title: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from castfield.config import Config
 from castfield.layout import Layout
-from castfield.report import closing, headline, numbers, people, shows
+from castfield.report import closing, headline, numbers, people, shows, tracking
 from castfield.report.findings import Findings, gather
 from castfield.report.html import h, p, style
 from castfield.scratch import atomic
@@ -22,6 +22,7 @@ def page(f: Findings) -> str:
     """The whole page as HTML."""
     sections = [
         ("people", "The people", people.people(f)),
+        ("tracking", "Tracking", tracking.tracking(f)),
         ("reconstruction", "Reconstruction", headline.beaten(f) + shows.reconstruction(f)),
         ("transfer", "Expression transfer", shows.transfer(f)),
         ("views", "Novel views", shows.novel_view(f)),
@@ -35,7 +36,10 @@ def page(f: Findings) -> str:
     ]
     menu = "".join(f'<a href="#{key}">{h(name)}</a>' for key, name, _ in sections)
     body = "\n".join(f'<section id="{key}"><h2>{h(name)}</h2>{content}</section>' for key, name, content in sections)
-    end = p("Made by Castfield from the outs of one run. Every video here is synthetic but for the panels called ground truth or driver.")
+    end = p(
+        "Made by Castfield from the outs of one run. Every video here is synthetic but for those of the tracking and the panels called",
+        "ground truth or driver.",
+    )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{h(f.config.report.title)}: {h(f.manifest.title)}</title>\n<style>{style()}</style></head>\n"

@@ -98,7 +98,7 @@ def _pairs(f: Findings, entries: dict[str, dict[str, Any]], clips: list[str]) ->
             if entry is None:
                 cells.append(cell("" if identity == driver else "–"))
                 continue
-            at = min(moments[driver], len(entry["frames"]) - 1)
+            at = min(moments[driver] - entry["frames"][0], len(entry["frames"]) - 1)
             frame = nth_frame(f.layout.renders / "transfer" / entry["video"], at)
             values = f.per_clip.get(("transfer", entry["name"]), {})
             written = " · ".join(figure(name, values[name]) for name in ("acd", "mouth_corr") if name in values)

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from castfield import media
 from castfield.images import resize
 from castfield.report.findings import Findings
 from castfield.report.html import h
 from castfield.report.pictures import jpeg, nth_frame, small_mp4
 from castfield.tasks import picture
+from castfield.tasks.render import excerpt
 
 
 def image(frame: np.ndarray, side: int, text: str, quality: int = 88) -> str:
@@ -47,8 +47,8 @@ def open_mouth(f: Findings, clip: str) -> int:
     """The frame in which the fitted inner lips stand farthest apart (points 13 and 14 of the face mesh)."""
     track = next(person.track for person in f.people if person.clip == clip)
     gap = np.linalg.norm(track.landmarks[:, 13] - track.landmarks[:, 14], axis=-1)
-    limit = max(1, round(f.config.render.max_seconds * media.FPS))
-    return int(np.where(np.isfinite(gap) & track.valid, gap, -1)[:limit].argmax())
+    part = excerpt(len(gap), f.config.render)
+    return part.start + int(np.where(np.isfinite(gap) & track.valid, gap, -1)[part].argmax())
 
 
 def three(ranked: list[str]) -> dict[str, str]:
