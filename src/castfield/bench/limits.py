@@ -1,0 +1,68 @@
+"""What the machine can do: floating-point operations and memory traffic, measured by the same PyTorch in the same run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from castfield.config import GridConfig
+from castfield.fields.planes import texels
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Attainable rates."""
+
+    flops: float
+    """Per second: products of the field's own shape, (10240, width) by (width, width)."""
+    bytes: float
+    """Per second, read plus written: a scaled sum of two arrays of the planes' size."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a training step of the fast field has to do at least."""
+
+    flops: float
+    bytes: float
+
+
+def best(work: Callable[[], object], repeats: int = 30) -> float:
+    """Shortest time of a piece of work, seconds."""
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def measure_limits(config: GridConfig, people: int) -> Limits:
+    """Measure both, on as many threads as PyTorch uses."""
+    rows, width = config.frames * config.rays * config.samples, config.width
+    a, b, out = torch.randn(rows, width), torch.randn(width, width), torch.empty(rows, width)
+    products = best(lambda: torch.mm(a, b, out=out))
+    x, y, z = (torch.zeros(people * texels(config.resolutions) * config.channels) for _ in range(3))
+    triad = best(lambda: torch.add(x, y, alpha=2.0, out=z))
+    return Limits(2 * rows * width * width / products, 12 * len(x) / triad)
+
+
+def step_cost(config: GridConfig, people: int, parameters: int) -> Cost:
+    """Operations and compulsory traffic of one step, forward and backward, with planes of `people` people in the batch.
+
+    Operations: the network's three products (three times: forward, and backward to weights and to inputs) and the look-ups' sums of
+    twelve texels a level, twice. Traffic: Adam reads weight, gradient and two moments and writes three of them; planes are read and their
+    gradients written; features, two hidden layers and their gradients are each written and read once. What caches absorb, such as a texel
+    that neighbouring samples share, is not counted.
+    """
+    points = config.frames * (config.rays * config.samples + config.rays // 2)
+    features = config.channels * (len(config.resolutions) + 1)
+    network = features * config.width + config.width * config.width + config.width * 4
+    flops = points * (3 * 2 * network + 2 * 2 * 12 * features)
+    planes = people * texels(config.resolutions) * config.channels
+    moved = config.frames * texels((config.expression_resolution,)) * config.channels
+    activations = points * (features + 2 * config.width + 4)
+    return Cost(float(flops), float(4 * (7 * parameters + 2 * planes + 4 * moved + 4 * activations)))
