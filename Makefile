@@ -4,8 +4,10 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
+# As stages/run has it: large blocks of memory are kept.
+RUN := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=1073741824 $(BIN)/python
 
-.PHONY: help setup demo test lint ablation clean
+.PHONY: help setup demo check test lint ablation bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +30,10 @@ demo: setup ## the whole DAG on the synthetic cast, then metrics, page and video
 	@$(BIN)/dvc repro
 	@$(BIN)/python -m castfield.summary
 
+check: setup ## what is wrong with a video, in seconds: make check VIDEO=<video or folder> [PAGE=<folder>]
+	@[ -n "$(VIDEO)" ] || { echo "which video? make check VIDEO=<video or folder>"; exit 2; }
+	@$(BIN)/python -m castfield.check "$(VIDEO)" --page "$(or $(PAGE),data/check)"
+
 test: setup lint ## lint, types and tests (real footage with CASTFIELD_MEDIA=<folder>)
 	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations 15
 
@@ -38,7 +44,11 @@ lint: setup ## ruff and mypy
 
 ablation: setup ## every interaction module at equal training time on GRID (docs/ablation.md)
 	@$(BIN)/dvc exp run -S dataset=grid fit
-	@$(BIN)/python -m castfield.ablation
+	@$(RUN) -m castfield.ablation
+
+bench: setup ## speed, quality against time, scaling, memory, tracking on GRID (metrics/bench.json)
+	@$(BIN)/dvc exp run -S dataset=grid fit
+	@$(RUN) -m castfield.bench
 
 clean: ## remove scratch and caches (not the environment, not DVC's cache)
 	rm -rf .castfield .pytest_cache .ruff_cache .mypy_cache

@@ -17,6 +17,7 @@ FLOORS = [
     {"systems"},
     {"tasks"},
     {"report"},
+    {"bench", "check"},
 ]
 """Rooms from the ground up; a file of a room may import its own room, lower floors and the ground."""
 

@@ -25,8 +25,12 @@ Runner = Literal["inline", "processes", "ray"]
 
 @dataclass(frozen=True)
 class RigConfig:
-    model: Literal["anny"] = "anny"
-    """Parametric model that is baked; BFM, FLAME and SMPL-X come as further names."""
+    model: Literal["anny", "bfm", "flame", "smplx"] = "anny"
+    """Parametric model that is baked. Anny is free and comes along; the others are read from the files that a licensee has."""
+    path: str = ""
+    """Folder (or file) of the licensed model; after a change of its content `dvc repro -f rig`."""
+    expressions: int = 0
+    """Most expression directions of a licensed model, jaw and gaze not counted; 0 = all (79 of BFM, 100 of FLAME and SMPL-X)."""
     landmark_spread_mm: float = 4.0
     """Landmarks whose position on the mesh scatters more than this over the views are not used by the fit."""
 
@@ -71,8 +75,8 @@ class LandmarksConfig:
 
 @dataclass(frozen=True)
 class ParseConfig:
-    parser: Literal["selfie"] = "selfie"
-    """Which network separates the person from the background."""
+    parser: Literal["selfie", "bisenet"] = "selfie"
+    """Which network separates the person from the background. `bisenet` also tells head from torso; it needs weights."""
 
 
 @dataclass(frozen=True)
@@ -219,8 +223,10 @@ class RenderConfig:
     """Novel views swing this far to each side."""
     max_pairs: int = 90
     """Most (identity, driver) pairs of expression transfer; beyond it a seeded sample. 0 = all ordered pairs."""
+    start_seconds: float = 0.0
+    """Where in a driver's clip transfer and novel views begin."""
     max_seconds: float = 3.0
-    """Transfer and novel views use this much of a driver's clip, from its start."""
+    """Transfer and novel views use this much of a driver's clip."""
     shown_size: int = 384
     """Side in pixels of each panel of the videos for people; the lossless ones keep `train.size`."""
     grid_people: int = 9
@@ -237,6 +243,8 @@ class EvaluateConfig:
 class ReportConfig:
     title: str = "Castfield"
     """Heading of the page."""
+    overlay_seconds: float = 3.0
+    """Seconds of each clip that are shown with mesh, landmarks and masks laid over, from its start; 0 = none."""
 
 
 @dataclass(frozen=True)
