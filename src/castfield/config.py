@@ -167,6 +167,10 @@ class GridConfig:
     """Learning rates at the end, as a share of those at the start; exponential in between."""
     head_share: float = 0.95
     """Share of the rays inside the head's box."""
+    lips_share: float = 0.25
+    """Share of the rays inside the lips' box, which count among the head's."""
+    eyes_share: float = 0.1
+    """Share of the rays inside the eyes' box, which count among the head's."""
     mask_weight: float = 0.1
     """Weight of the squared difference between opacity and head mask in the loss."""
     air_weight: float = 3e-4

@@ -18,6 +18,7 @@ from castfield.errors import CastfieldError, TrainingError
 from castfield.rendering.animate import render_frames
 from castfield.systems import load_model, train
 from castfield.systems.learn import steps_for
+from castfield.systems.model import build_model
 from castfield.training.loop import pick_device
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -199,3 +200,16 @@ def test_steps_grow_with_the_cast_and_errors_are_clear(tmp_path):
     if not torch.cuda.is_available():
         with pytest.raises(TrainingError, match="no GPU"):
             pick_device("cuda")
+
+
+def test_every_direction_of_expression_moves_alike_in_the_fast_field():
+    """A jaw that moves by hundredths counts as much as lids that move by one; what hardly moves at all is not blown up."""
+    moves = np.array([1.0, 0.05, 0.001, 0.0], np.float32)
+    clips = [replace(c, track=replace(c.track, expression=c.track.expression[:, :1] * moves)) for c in CLIPS]
+    gain = build_model(small_config("grid"), clips, None).system.expression_gain.numpy()
+    spread = np.concatenate([c.track.expression[c.train_frames] for c in clips]).std(0) * gain
+    np.testing.assert_allclose(spread[0], 0.3, rtol=1e-5)
+    np.testing.assert_allclose(spread[1], 0.3 * min(1.0, spread[0] / gain[0] * 0.05 / 0.03), rtol=1e-4)
+    np.testing.assert_allclose(gain[2:], 10, rtol=1e-5)
+    paper = build_model(small_config("mlp"), clips, None).system
+    assert (paper.expression_gain == 1).all()

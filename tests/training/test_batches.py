@@ -6,7 +6,9 @@ import torch
 from made_scene import made_clip
 
 from castfield.errors import TrainingError
+from castfield.tracking.sixty_eight import EYES, OUTER_LIPS
 from castfield.training.batches import Batches, Plan
+from castfield.training.regions import region_boxes
 
 CLIPS = [made_clip("a", 20, 24, seed=0), made_clip("b", 30, 24, seed=1), made_clip("c", 15, 24, seed=2)]
 PLAN = Plan(frames=4, clips=8, rays=40, head_share=0.9, noise=3)
@@ -55,6 +57,38 @@ def test_pixels_show_what_the_clip_shows_and_lie_mostly_in_the_box():
             order = line * clip.size + column
             assert (order[1:] >= order[:-1]).all()
     assert inside >= 0.9 * 20 * 4 * 40
+
+
+def with_lips_and_eyes(clip):
+    """The clip with landmarks whose lips span columns 8 to 16 and line 14 to 16, and eyes columns 6 to 18 and line 6 to 7, of 24."""
+    landmarks = np.full((len(clip), 478, 2), np.nan, np.float32)
+    landmarks[:, list(OUTER_LIPS)] = np.linspace([8, 14], [16, 16], len(OUTER_LIPS))
+    landmarks[:, list(EYES)] = np.linspace([6, 6], [18, 7], len(EYES))
+    return replace(clip, track=replace(clip.track, landmarks=landmarks))
+
+
+def test_lips_and_eyes_have_rays_of_their_own():
+    clip = with_lips_and_eyes(CLIPS[1])
+    boxes = region_boxes(clip)
+    np.testing.assert_array_equal(boxes[0, 0], [5, 11, 19, 19])  # 0.35 of 8 columns each way
+    np.testing.assert_array_equal(boxes[0, 1], [4, 4, 20, 9])  # 0.12 of 12
+    np.testing.assert_array_equal(boxes[:, 2], clip.boxes)
+
+    def lips_rays(share):
+        batches = Batches([clip], replace(PLAN, rays=400, lips_share=share, eyes_share=0.1), seed=0)
+        column, line = batches.draw(0).pixels.unbind(-1)
+        return ((column > 5) & (column < 19) & (line > 11) & (line < 19)).float().mean(1)
+
+    assert (lips_rays(0.5) > 0.5).all()
+    assert (lips_rays(0.5) - lips_rays(0.0)).mean() > 0.25
+
+
+def test_without_landmarks_of_lips_the_head_is_drawn_from():
+    lost = np.full_like(CLIPS[0].track.landmarks, np.nan)
+    outside = with_lips_and_eyes(CLIPS[0]).track.landmarks - 100
+    for landmarks in (lost, outside):
+        clip = replace(CLIPS[0], track=replace(CLIPS[0].track, landmarks=landmarks))
+        np.testing.assert_array_equal(region_boxes(clip), np.repeat(clip.boxes[:, None], 3, 1))
 
 
 def test_a_window_reaches_round_held_out_frames():

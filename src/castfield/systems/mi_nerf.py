@@ -29,6 +29,11 @@ from castfield.training.schedule import ParameterGroup
 PROPOSAL_EVERY = 16
 """Steps between two refreshes of the proposal, one person each."""
 
+EXPRESSION_SPREAD = 0.3
+"""Standard deviation to which the fast field scales each direction of expression over the cast."""
+EXPRESSION_STILL = 0.03
+"""Deviation below which a direction counts as noise and is not scaled up further."""
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -46,6 +51,7 @@ class MINeRF(nn.Module):
     """Module, codes and what both fields share. `PaperSystem` and `GridSystem` say how rays are rendered and scored."""
 
     window = 1
+    expression_gain: Tensor
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -54,6 +60,7 @@ class MINeRF(nn.Module):
         latent = train.latent_dim if train.latent else 0
         self.module = build_module(spec.module, spec.d, k=train.k, N=train.N, o=train.o, latent=latent)
         self.codes = Codes(spec.frames, spec.d, latent)
+        self.register_buffer("expression_gain", torch.ones(spec.d))
 
     @property
     def condition_dim(self) -> int:
@@ -73,7 +80,7 @@ class MINeRF(nn.Module):
             middle = expression.shape[1] // 2
             expression, latent = expression[:, middle : middle + 1], latent[:, middle : middle + 1]
         identity = self.codes.identity[people][:, None].expand(-1, expression.shape[1], -1)
-        moved = self.module(expression, identity, latent)
+        moved = self.module(expression * self.expression_gain, identity, latent)
         return self.smoothed(moved, latent) if smooth else (moved[:, 0], latent[:, 0])
 
     def smoothed(self, moved: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
@@ -175,7 +182,17 @@ class GridSystem(MINeRF):
 
     def plan(self) -> Plan:
         config = self.config
-        return Plan(config.frames, config.clips, config.rays, config.head_share, config.samples + 3)
+        return Plan(
+            config.frames, config.clips, config.rays, config.head_share, config.samples + 3,
+            lips_share=config.lips_share, eyes_share=config.eyes_share,
+        )  # fmt: skip
+
+    def balance(self, expression: Tensor) -> None:
+        """Scale expressions so that each direction moves as much as the others in the cast's frames (N, d).
+
+        A rig in activations opens a speaking mouth by a tenth and closes an eye by one: unscaled, lips are learned last.
+        """
+        self.expression_gain.copy_(EXPRESSION_SPREAD / expression.std(0, unbiased=False).clamp_min(EXPRESSION_STILL))
 
     def may_show(self, person: int, rotation: Tensor, translation: Tensor, focal: Tensor, size: int) -> Tensor:
         """(F, S, S) bool: False where a pixel cannot show the person's hull."""

@@ -22,7 +22,7 @@ from castfield.systems.mi_nerf import GridSystem, MINeRF, PaperSystem, Spec
 from castfield.systems.shape import density_prior
 from castfield.training.checkpoints import to_bytes
 
-FORMAT = 2
+FORMAT = 3
 SYSTEMS: dict[tuple[str, str], type[MINeRF]] = {("mi_nerf", "grid"): GridSystem, ("mi_nerf", "mlp"): PaperSystem}
 
 
@@ -95,6 +95,7 @@ def build_model(config: Config, images: Sequence[ClipImages], rig: Rig | None) -
     spec = Spec(config.module, images[0].track.expression.shape[1], tuple(len(f) for f in frames.values()), config.train)
     system = SYSTEMS[config.system, config.train.field](spec)
     if isinstance(system, GridSystem):
+        system.balance(torch.from_numpy(np.concatenate([clip.track.expression[clip.train_frames] for clip in images])))
         for person, clip in enumerate(images):
             system.start(person, *beforehand(clip, rig))
     return Model(system, config.system, tuple(frames), frames, config.seed)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from castfield.errors import TrainingError
 from castfield.images import ClipImages
+from castfield.training.regions import region_boxes
 
 
 @dataclass
@@ -67,6 +68,16 @@ class Plan:
     """Random numbers a ray (K)."""
     window: int = 1
     """Frames of the window round each frame (W)."""
+    lips_share: float = 0.0
+    """Share of the rays inside the lips' box; they count among the head's."""
+    eyes_share: float = 0.0
+    """The same for the eyes."""
+
+    @property
+    def ends(self) -> list[int]:
+        """Where the rays of the lips, of the eyes and of the rest of the head end among a frame's R rays; others lie anywhere."""
+        lips, eyes = round(self.rays * self.lips_share), round(self.rays * self.eyes_share)
+        return [lips, lips + eyes, max(lips + eyes, round(self.rays * self.head_share))]
 
 
 class Batches:
@@ -80,6 +91,7 @@ class Batches:
         people = len(self.images)
         # As many clips a step as divide its frames evenly: equal groups are looked up together.
         self.groups = max(g for g in range(1, min(plan.clips, people, plan.frames) + 1) if plan.frames % g == 0)
+        self._boxes = [region_boxes(clip) for clip in self.images]
         self._rows = [_window_rows(clip.train_frames, len(clip), plan.window) for clip in self.images]
 
     def random(self, step: int, purpose: int = 0) -> np.random.Generator:
@@ -93,7 +105,7 @@ class Batches:
         rows = np.array([random.integers(len(self.images[p].train_frames)) for p in people])
         frames = [self.images[p].train_frames[row] for p, row in zip(people, rows, strict=True)]
         clips = [self.images[p] for p in people]
-        boxes = np.stack([clip.boxes[frame] for clip, frame in zip(clips, frames, strict=True)])
+        boxes = np.stack([self._boxes[p][frame] for p, frame in zip(people, frames, strict=True)])
         columns, lines = self._pixels(random, boxes, clips[0].size)
         looked: dict[str, list[np.ndarray]] = {"frames": [], "background": [], "head": []}
         for clip, frame, column, line in zip(clips, frames, columns, lines, strict=True):
@@ -113,14 +125,14 @@ class Batches:
         )  # fmt: skip
 
     def _pixels(self, random: np.random.Generator, boxes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Columns and lines (F, R), most inside the boxes (F, 4), sorted along the picture, because neighbours share texels."""
-        plan = self.plan
-        inside = round(plan.rays * plan.head_share)
-        u = random.random((2, len(boxes), plan.rays))
-        low = np.zeros((2, len(boxes), plan.rays))
-        extent = np.full_like(low, size)
-        low[:, :, :inside] = boxes[:, :2].T[:, :, None]
-        extent[:, :, :inside] = (boxes[:, 2:] - boxes[:, :2]).T[:, :, None]
+        """Columns and lines (F, R), most inside the boxes (F, 3, 4), sorted along the picture, because neighbours share texels."""
+        u = random.random((2, len(boxes), self.plan.rays))
+        low, extent = np.zeros_like(u), np.full_like(u, size)
+        begin = 0
+        for region, end in enumerate(self.plan.ends):
+            low[:, :, begin:end] = boxes[:, region, :2].T[:, :, None]
+            extent[:, :, begin:end] = (boxes[:, region, 2:] - boxes[:, region, :2]).T[:, :, None]
+            begin = end
         column, line = np.minimum((low + u * extent).astype(np.int64), size - 1)
         order = np.sort(line * size + column, -1)
         return order % size, order // size
