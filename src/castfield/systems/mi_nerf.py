@@ -141,8 +141,9 @@ class PaperSystem(MINeRF):
             raise TypeError("two passes give a coarse colour")
         fine, coarse = (seen.colour - batch.colour) ** 2, (seen.coarse - batch.colour) ** 2
         of_latent, of_identity = self.regularisation(window[:, window.shape[1] // 2], people)
-        total = fine.sum() + coarse.sum() + self.config.latent_weight * of_latent + self.config.identity_weight * of_identity
-        return total, fine.mean().detach()
+        codes = self.config.latent_weight * of_latent + self.config.identity_weight * of_identity
+        total = fine.sum() + coarse.sum() + codes * batch.part
+        return total, fine.mean().detach() * batch.part
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return [ParameterGroup(list(self.parameters()), self.config.lr, self.config.lr_end)]
@@ -230,7 +231,7 @@ class GridSystem(MINeRF):
         total = colour + config.mask_weight * mask + config.air_weight * in_the_air(learned[:, samples:], prior[:, samples:])
         of_latent, of_identity = self.regularisation(latent, people)
         total = total + config.latent_weight * of_latent / max(1, latent.shape[1]) + config.identity_weight * of_identity
-        return total, colour.detach()
+        return total * batch.part, colour.detach() * batch.part
 
     def parameter_groups(self) -> list[ParameterGroup]:
         config, planes = self.config, self.field.plane_parameters()

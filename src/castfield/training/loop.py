@@ -30,7 +30,10 @@ class Trainable(Protocol):
     """What the loop asks of a system (an `nn.Module`)."""
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Tensor]:
-        """The loss of a batch, and the mean squared error of its colours (RGB in [0, 1]); progress in [0, 1)."""
+        """The loss of a batch, and the mean squared error of its colours (RGB in [0, 1]); progress in [0, 1).
+
+        Of a share of a batch, its part of both: those of all shares add up to the batch's (`Batch.part`).
+        """
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Parameters with their learning rates."""
