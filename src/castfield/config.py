@@ -42,7 +42,7 @@ class WorkConfig:
     workers: int = 0
     """Processes or tasks at once; 0 = one per core."""
     training_processes: int = 1
-    """Processes that train one model together (gloo on CPUs, NCCL on GPUs, one GPU each); the result is the same but for rounding."""
+    """Processes that train one model together (gloo on CPUs, NCCL on GPUs, one GPU each); the result is that of one process."""
     max_failed: float = 0.25
     """Share of clips that may fail in a stage before the stage itself fails."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 from trained_together import CLIPS, config_for
@@ -56,16 +57,18 @@ def held_out_psnr(model: Model) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize(("field", "close"), [("grid", {"abs": 1e-6}), ("mlp", {"rel": 1e-5})])
-def test_one_process_and_two_give_the_same_loss_and_metrics(field, close, two, tmp_path, monkeypatch):
-    """The loss of `mlp` is a sum over rays, not a mean."""
+@pytest.mark.parametrize("field", ["grid", "mlp"])
+def test_one_process_and_two_give_the_same_loss_and_metrics(field, two, tmp_path, monkeypatch):
+    """One process of two threads, two of one. Where PyTorch multiplies matrices with MKL the bits are the same."""
     monkeypatch.setenv("CASTFIELD_SCRATCH", str(tmp_path))
-    model, one = train(config_for(field, STEPS[field]), CLIPS, None)
+    model, one = train(config_for(field, STEPS[field]), CLIPS, tmp_path)
     report = json.loads((two / field / "report.json").read_text())
     assert [row["step"] for row in report["curve"]] == [row["step"] for row in one["curve"]]
-    assert [row["loss"] for row in report["curve"]] == pytest.approx([row["loss"] for row in one["curve"]], **close)
-    assert report["train_psnr"] == pytest.approx(one["train_psnr"], abs=1e-3)
-    np.testing.assert_allclose(held_out_psnr(load_model(two / field)), held_out_psnr(model), atol=2e-3)
+    assert [row["loss"] for row in report["curve"]] == pytest.approx([row["loss"] for row in one["curve"]], abs=1e-6)
+    assert report["train_psnr"] == one["train_psnr"]
+    np.testing.assert_allclose(held_out_psnr(load_model(two / field)), held_out_psnr(model), atol=1e-3)
+    if torch.backends.mkl.is_available():
+        assert (tmp_path / "model.pt").read_bytes() == (two / field / "model.pt").read_bytes()
 
 
 def test_two_processes_give_the_same_bits_every_time(two):

@@ -22,8 +22,8 @@ CLIPS = [made_clip("a", 16, 24, seed=0), made_clip("b", 16, 24, seed=1), made_cl
 
 
 def config_for(field: str, steps: int) -> Config:
-    """A small config of so many steps; six frames a step, so that two people's fall to one process and half of the third's."""
-    config = small_config(field)
+    """A small config of so many steps: six frames a step, so that one person's fall to both processes, and two threads to share."""
+    config = small_config(field, threads=2)
     grid, mlp = replace(config.train.grid, steps=steps, steps_per_clip=0, frames=6), replace(config.train.mlp, steps=steps)
     return replace(config, train=replace(config.train, grid=grid, mlp=mlp))
 

@@ -257,5 +257,7 @@ class GridSystem(MINeRF):
         latent = self.codes.mean_latent(person)[None] if self.codes.latent_dim else self.codes.latent(index, index)
         condition, latent = self.condition(index, expression[None, None], latent[:, None], False)
         density = self.proposal.density[person].reshape(-1).clone()
-        density[inside] = self.field(points[inside][None], self.field.prepare(self._groups(index), condition, latent))[0][0]
+        prepared = self.field.prepare(self._groups(index), condition, latent)
+        # As many at once as PyTorch leaves to one thread: where it cuts a tensor for several, softplus gives other last bits.
+        density[inside] = torch.cat([self.field(some[None], prepared)[0][0] for some in points[inside].split(1 << 15)])
         self.proposal.update(person, density)

@@ -2,7 +2,7 @@
 
 The gradients are summed here rather than by DistributedDataParallel. A step touches the planes and latent codes of a few people out
 of many, so only these need to travel, and what nobody touched must stay without a gradient, because Adam would move it. And the
-order of the sums is the same in every step, so that a run that was killed resumes to the same bits.
+sums are taken in the same order in every step, so that a run that was killed resumes to the same bits.
 
 Without `joined` there is one process, and everything here costs nothing.
 """
@@ -18,6 +18,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from castfield.errors import TrainingError
+from castfield.training.batches import Batch
+
+PARTS = 2
+"""A step is computed in so many parts, whoever computes them: then one process and two take all sums in the same order, and end with
+the same bits. Training amplifies rounding: otherwise the losses differ by 1e-5 after a few hundred steps, and pictures by 0.01 dB."""
 
 
 def rank() -> int:
@@ -33,6 +38,13 @@ def world() -> int:
 def leads() -> bool:
     """Whether this is the process that writes: checkpoints, models, curves and the progress bar."""
     return rank() == 0
+
+
+def own_shares(batch: Batch) -> list[Batch]:
+    """The parts of a batch that this process computes: as many processes as do not divide PARTS have one each."""
+    count = PARTS if PARTS % world() == 0 else world()
+    each = count // world()
+    return [batch.share(k, count) for k in range(rank() * each, (rank() + 1) * each)]
 
 
 def threads(wanted: int) -> int:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from castfield.errors import TrainingError
 from castfield.training.batches import Batch, Batches
 from castfield.training.checkpoints import Checkpoints
-from castfield.training.distributed import agree, leader_says, leads, rank, sum_gradients, total, wait_for_all, world
+from castfield.training.distributed import agree, leader_says, leads, own_shares, sum_gradients, total, wait_for_all
 from castfield.training.schedule import ParameterGroup, exponential
 
 Visit = Callable[[int, float], bool]
@@ -125,10 +125,13 @@ def fit(
                 group["lr"] = exponential(rate.lr, rate.lr_end, progress) * lr_share
             system.before_step(step, batches.random(step, purpose=1), expressions)
             batch = batches.draw(step)
-            loss, error = system.loss(batch.share(rank(), world()).to(device), progress)
+            losses = torch.zeros_like(sums)
             optimiser.zero_grad()
-            loss.backward()
-            losses = sum_gradients(system.parameters(), torch.stack([loss.detach(), error]))
+            for share in own_shares(batch):
+                loss, error = system.loss(share.to(device), progress)
+                loss.backward()
+                losses += torch.stack([loss.detach(), error])
+            losses = sum_gradients(system.parameters(), losses)
             if step % WATCH == 0:
                 _check(system, losses, step, checkpoints, optimiser, [batches.images[p].clip for p in batch.people.unique().tolist()])
             optimiser.step()
