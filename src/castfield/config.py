@@ -41,6 +41,8 @@ class WorkConfig:
     """Where clips are worked on: this process, a pool of processes, or Ray tasks (extra `ray`)."""
     workers: int = 0
     """Processes or tasks at once; 0 = one per core."""
+    training_processes: int = 1
+    """Processes that train one model together (gloo on CPUs, NCCL on GPUs, one GPU each); the result is that of one process."""
     max_failed: float = 0.25
     """Share of clips that may fail in a stage before the stage itself fails."""
 
@@ -202,7 +204,7 @@ class TrainConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; `auto` takes a GPU if there is one."""
     threads: int = 2
-    """Threads on the CPU; fixed, because sums in another order give other last bits."""
+    """Threads on the CPU, of all processes of a machine together; fixed, because sums in another order give other last bits."""
     save_seconds: float = 10.0
     """Time between checkpoints; a killed run resumes from the last one to the same bits."""
     grid: GridConfig = dataclasses.field(default_factory=GridConfig)
@@ -292,6 +294,7 @@ def load_config(path: Path | str = "params.yaml") -> Config:
 
 
 LIMITS: dict[str, tuple[float, float]] = {
+    "work.training_processes": (1, 1024),
     "work.max_failed": (0.0, 1.0),
     "download.retries": (1, 100),
     "download.timeout": (0.1, 3600.0),

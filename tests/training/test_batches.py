@@ -104,10 +104,24 @@ def test_a_window_reaches_round_held_out_frames():
                 assert abs(frames[f, j] - wanted[f, j]) == np.abs(clip.train_frames - wanted[f, j]).min()
 
 
-def test_processes_share_a_batch():
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_processes_share_the_frames_of_a_batch(world):
     batch = Batches(CLIPS, PLAN, seed=0).draw(0)
-    parts = [batch.share(rank, 2) for rank in range(2)]
-    torch.testing.assert_close(torch.cat([p.colour for p in parts]), batch.colour)
+    shares = [batch.share(rank, world) for rank in range(world)]
+    for f in fields(batch):
+        put_together = torch.cat([getattr(s, f.name) for s in shares]) if f.name != "part" else sum(s.part for s in shares)
+        torch.testing.assert_close(put_together, getattr(batch, f.name))
+
+
+def test_processes_that_are_more_than_the_frames_share_the_rays():
+    batch = Batches(CLIPS, replace(PLAN, frames=2), seed=0).draw(0)
+    shares = [batch.share(rank, 3) for rank in range(3)]
+    assert torch.equal(torch.cat([s.noise for s in shares], 1), batch.noise)
+    assert torch.equal(torch.cat([s.noise[:, ::2] for s in shares], 1), batch.noise[:, ::2])
+    assert all(torch.equal(s.expression, batch.expression) for s in shares)
+    assert abs(float(sum(s.part for s in shares)) - 1) < 1e-6
+    with pytest.raises(TrainingError, match="more processes than pairs of rays"):
+        batch.share(0, 21)
 
 
 def test_a_clip_without_usable_frames_is_named():

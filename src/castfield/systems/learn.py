@@ -23,6 +23,7 @@ from castfield.scratch import atomic, fingerprint
 from castfield.systems.model import Model, build_model, save_model
 from castfield.training.batches import Batches
 from castfield.training.checkpoints import Checkpoints
+from castfield.training.distributed import threads
 from castfield.training.loop import History, fit, pick_device
 
 CODE = ("fields/*.py", "systems/*.py", "training/*.py", "rendering/rays.py", "rendering/sampling.py", "rendering/compositing.py",
@@ -55,7 +56,7 @@ def train(
     With a `rig` the fast field starts from the fitted heads.
     A run that was killed goes on from its checkpoint in the scratch folder and ends with the same bits.
     """
-    torch.set_num_threads(config.train.threads)
+    torch.set_num_threads(threads(config.train.threads))
     steps = steps_for(config, len(images)) if steps is None else steps
     model = build_model(config, images, rig)
     history = fit_model("train", model, images, config, steps, title=title)

@@ -148,8 +148,9 @@ class PaperSystem(MINeRF):
             raise TypeError("two passes give a coarse colour")
         fine, coarse = (seen.colour - batch.colour) ** 2, (seen.coarse - batch.colour) ** 2
         of_latent, of_identity = self.regularisation(window[:, window.shape[1] // 2], people)
-        total = fine.sum() + coarse.sum() + self.config.latent_weight * of_latent + self.config.identity_weight * of_identity
-        return total, fine.mean().detach()
+        codes = self.config.latent_weight * of_latent + self.config.identity_weight * of_identity
+        total = fine.sum() + coarse.sum() + codes * batch.part
+        return total, fine.mean().detach() * batch.part
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return [ParameterGroup(list(self.parameters()), self.config.lr, self.config.lr_end)]
@@ -247,7 +248,7 @@ class GridSystem(MINeRF):
         total = colour + config.mask_weight * mask + config.air_weight * in_the_air(learned[:, samples:], prior[:, samples:])
         of_latent, of_identity = self.regularisation(latent, people)
         total = total + config.latent_weight * of_latent / max(1, latent.shape[1]) + config.identity_weight * of_identity
-        return total, colour.detach()
+        return total * batch.part, colour.detach() * batch.part
 
     def parameter_groups(self) -> list[ParameterGroup]:
         config, planes = self.config, self.field.plane_parameters()
@@ -273,5 +274,7 @@ class GridSystem(MINeRF):
         latent = self.codes.mean_latent(person)[None] if self.codes.latent_dim else self.codes.latent(index, index)
         condition, latent = self.condition(index, expression[None, None], latent[:, None], False)
         density = self.proposal.density[person].reshape(-1).clone()
-        density[inside] = self.field(points[inside][None], self.field.prepare(self._groups(index), condition, latent))[0][0]
+        prepared = self.field.prepare(self._groups(index), condition, latent)
+        # As many at once as PyTorch leaves to one thread: where it cuts a tensor for several, softplus gives other last bits.
+        density[inside] = torch.cat([self.field(some[None], prepared)[0][0] for some in points[inside].split(1 << 15)])
         self.proposal.update(person, density)

@@ -21,12 +21,13 @@ from castfield.rigs import Rig
 from castfield.systems.learn import fit_model, report_of, steps_for, train
 from castfield.systems.mi_nerf import GridSystem
 from castfield.systems.model import Model, beforehand, save_model
+from castfield.training.distributed import leads, threads
 
 
 def personalize_cast(
-    config: Config, manifest: Manifest, generic: Model, images: Sequence[ClipImages], out: Path, rig: Rig | None = None
+    config: Config, manifest: Manifest, generic: Model, images: Sequence[ClipImages], out: Path | None, rig: Rig | None = None
 ) -> dict[str, Any]:
-    """Personalise to the manifest's two people: `<out>/seen/model.pt` and `<out>/unseen/model.pt`; returns the report.
+    """Personalise to the manifest's two people: `<out>/seen/model.pt` and `<out>/unseen/model.pt` (unless out is None); returns the report.
 
     The unseen person is really unseen: where the generic model knows them, one without any clip of them is trained first,
     with `personalize.unseen_steps` of the steps. With a cast of one person there is no unseen one.
@@ -34,18 +35,19 @@ def personalize_cast(
     clips = {clip.clip: clip for clip in images}
     seen = clips.get(manifest.personal_seen, images[0])
     report: dict[str, Any] = {}
-    _, report["seen"] = personalize(config, generic, seen, out / "seen", rig=rig, title=f"personalize {seen.clip}")
+    _, report["seen"] = personalize(config, generic, seen, out and out / "seen", rig=rig, title=f"personalize {seen.clip}")
     unseen = clips.get(manifest.personal_unseen, images[-1])
     others = without_person(manifest, images, unseen.clip)
     if not others:
-        print("personalize: the cast is one person, so nobody is left to be unseen")
+        if leads():
+            print("personalize: the cast is one person, so nobody is left to be unseen")
         return report
     known = set(generic.clips) - {clip.clip for clip in others}
     if known:
         steps = max(1, round(config.personalize.unseen_steps * steps_for(config, len(others))))
         generic, base = train(config, others, None, rig=rig, steps=steps, title=f"train without {unseen.clip}")
         report["without_unseen"] = {k: v for k, v in base.items() if k != "curve"}
-    _, report["unseen"] = personalize(config, generic, unseen, out / "unseen", rig=rig, title=f"personalize {unseen.clip}")
+    _, report["unseen"] = personalize(config, generic, unseen, out and out / "unseen", rig=rig, title=f"personalize {unseen.clip}")
     return report
 
 
@@ -71,7 +73,7 @@ def personalize(
     The person gets a model of their own, with their identity code (and planes) as the generic model has them, or, for
     somebody it never saw, with the mean of the cast's. Writes `<out>/model.pt` unless out is None.
     """
-    torch.set_num_threads(config.train.threads)
+    torch.set_num_threads(threads(config.train.threads))
     short = first_seconds(clip, config.personalize.seconds)
     model = adopt(generic, short, rig)
     for parameter in model.system.module.parameters():

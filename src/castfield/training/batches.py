@@ -5,7 +5,7 @@ run that was killed draws what an undisturbed one would have drawn, and several 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -42,14 +42,34 @@ class Batch:
     """(F, R) head mask in [0, 1]."""
     noise: Tensor
     """(F, R, K) uniform in [0, 1): places the samples along the rays."""
+    part: Tensor = field(default_factory=lambda: torch.ones(()))
+    """() share of the step's rays that these are. A loss is scaled by it, so that the losses of all shares add up to the step's."""
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on another device."""
         return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
 
     def share(self, rank: int, world: int) -> Batch:
-        """The frames of process `rank` of `world`."""
-        return Batch(**{f.name: getattr(self, f.name).tensor_split(world)[rank] for f in fields(self)})
+        """What process `rank` of `world` learns from: some of the frames or, where the processes are more, some rays of every frame.
+
+        Raises TrainingError where there is nothing for a process to do.
+        """
+        frames, rays = self.mask.shape
+        by_rays = frames < world
+        # Rays stay in pairs, because the grid field looks at a place in the air beside every second one.
+        size, count = (2, rays // 2) if by_rays else (1, frames)
+        if count < world:
+            raise TrainingError("there are more processes than pairs of rays in a step", expected=f"at most {count}", found=world)
+        cuts = [size * (count * k // world) for k in range(1, world)]
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in PER_RAY if by_rays else own.keys() - {"part"}:
+            own[name] = own[name].tensor_split(cuts, int(by_rays))[rank]
+        own["part"] = self.part * own["mask"].numel() / self.mask.numel()
+        return Batch(**own)
+
+
+PER_RAY = ("pixels", "colour", "background", "mask", "noise")
+"""What a batch holds for every ray (F, R, ...), not only for every frame."""
 
 
 @dataclass(frozen=True)

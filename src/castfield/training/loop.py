@@ -16,6 +16,7 @@ from tqdm import tqdm
 from castfield.errors import TrainingError
 from castfield.training.batches import Batch, Batches
 from castfield.training.checkpoints import Checkpoints
+from castfield.training.distributed import agree, leader_says, leads, own_shares, sum_gradients, total, wait_for_all
 from castfield.training.schedule import ParameterGroup, exponential
 
 Visit = Callable[[int, float], bool]
@@ -30,7 +31,10 @@ class Trainable(Protocol):
     """What the loop asks of a system (an `nn.Module`)."""
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Tensor]:
-        """The loss of a batch, and the mean squared error of its colours (RGB in [0, 1]); progress in [0, 1)."""
+        """The loss of a batch, and the mean squared error of its colours (RGB in [0, 1]); progress in [0, 1).
+
+        Of a share of a batch, its part of both: those of all shares add up to the batch's (`Batch.part`).
+        """
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Parameters with their learning rates."""
@@ -47,7 +51,7 @@ class History:
     seconds: float = 0.0
     """Time spent in training, over all attempts where it was killed."""
     cpu_seconds: float = 0.0
-    """Time that all threads were busy: comparable between runs on a machine that does other work as well."""
+    """Time that all threads of all processes were busy: comparable between runs on a machine that does other work as well."""
     curve: list[dict[str, float]] = field(default_factory=list)
     """Rows of step, seconds, loss and psnr, each the mean since the row before."""
 
@@ -83,48 +87,55 @@ def fit(
 
     lr_share scales all learning rates. `visit` looks at the system after each step; its own time does not count. Parameters with
     requires_grad off stay as they are. Raises TrainingError when loss or gradients are not finite, naming the last good checkpoint.
+
+    Several processes (`training.distributed`) all call this: each learns from its share of every batch, the history is that of all.
     """
     device = next(system.parameters()).device
     groups = [g for g in system.parameter_groups() if any(p.requires_grad for p in g.parameters)]
     rated = [{"params": [p for p in g.parameters if p.requires_grad], "lr": g.lr * lr_share} for g in groups]
     optimiser = torch.optim.Adam(rated, betas=(0.9, 0.999), eps=1e-8, fused=True)
     history, sums, count = History(), torch.zeros(2, device=device), 0
+    wait_for_all()  # for what the leader may still be writing
     if checkpoints and (state := checkpoints.load()):
         system.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         history = History(state["step"], state["seconds"], state["cpu_seconds"], state["curve"])
         sums, count = state["sums"].to(device), state["count"]
+    if checkpoints:
+        agree(checkpoints.folder.name, history.steps)
     every = max(1, steps // CURVE_POINTS)
     expressions = [clip.track.expression[clip.train_frames] for clip in batches.images]
-    began, began_cpu = time.monotonic() - history.seconds, time.process_time() - history.cpu_seconds
+    began, began_cpu = time.monotonic() - history.seconds, time.process_time() - (history.cpu_seconds if leads() else 0.0)
     resumed = history.steps
 
     def save(step: int) -> None:
         _check(system, sums, step, checkpoints, optimiser, None)
-        history.seconds, history.cpu_seconds = time.monotonic() - began, time.process_time() - began_cpu
-        if checkpoints:
+        history.seconds, history.cpu_seconds = time.monotonic() - began, total(time.process_time() - began_cpu, device)
+        if checkpoints and leads():
             checkpoints.save({
                 "step": step, "seconds": history.seconds, "cpu_seconds": history.cpu_seconds, "curve": history.curve,
                 "sums": sums.cpu(), "count": count, "model": system.state_dict(), "optimiser": optimiser.state_dict(),
             })  # fmt: skip
 
     system.train()
-    with tqdm(total=steps, initial=resumed, desc=title, unit="step", mininterval=1.0, disable=resumed >= steps) as bar:
+    with tqdm(total=steps, initial=resumed, desc=title, unit="step", mininterval=1.0, disable=resumed >= steps or not leads()) as bar:
         for step in range(resumed, steps):
             progress = step / steps
             for group, rate in zip(optimiser.param_groups, groups, strict=True):
                 group["lr"] = exponential(rate.lr, rate.lr_end, progress) * lr_share
             system.before_step(step, batches.random(step, purpose=1), expressions)
-            batch = batches.draw(step).to(device)
-            loss, error = system.loss(batch, progress)
+            batch = batches.draw(step)
+            losses = torch.zeros_like(sums)
             optimiser.zero_grad()
-            loss.backward()
+            for share in own_shares(batch):
+                loss, error = system.loss(share.to(device), progress)
+                loss.backward()
+                losses += torch.stack([loss.detach(), error])
+            losses = sum_gradients(system.parameters(), losses)
             if step % WATCH == 0:
-                _check(
-                    system, loss.detach(), step, checkpoints, optimiser, [batches.images[p].clip for p in batch.people.unique().tolist()]
-                )
+                _check(system, losses, step, checkpoints, optimiser, [batches.images[p].clip for p in batch.people.unique().tolist()])
             optimiser.step()
-            sums += torch.stack([loss.detach(), error])
+            sums += losses
             count += 1
             history.steps = step + 1
             if count == every or step + 1 == steps:
@@ -141,9 +152,9 @@ def fit(
                 paused, paused_cpu = time.monotonic(), time.process_time()
                 ended = visit(step + 1, paused - began)
                 began, began_cpu = began + time.monotonic() - paused, began_cpu + time.process_time() - paused_cpu
-                if ended:
+                if leader_says(ended, device):
                     break
-            if checkpoints and checkpoints.due() and step + 1 < steps:
+            if checkpoints and leader_says(checkpoints.due(), device) and step + 1 < steps:
                 save(step + 1)
     if resumed < steps:
         save(history.steps)
