@@ -42,6 +42,7 @@ def test_the_users_own_folder(tmp_path, monkeypatch):
         (tmp_path / "data/local" / name).touch()
     manifest = load(tmp_path, text)
     assert [clip.name for clip in manifest.clips] == ["a-clip", "a-clip-2", "b", "failed-2", "clip"]
+    assert all(Path(clip.path).exists() for clip in manifest.clips), [clip.path for clip in manifest.clips]
     assert manifest.personal_seen == "a-clip"
     assert manifest.personal_unseen == "clip"
 

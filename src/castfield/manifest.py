@@ -106,6 +106,7 @@ def load_manifest(path: Path) -> Manifest:
 
 
 def _folder(folder: str, manifest: Path) -> list[dict[str, str]]:
+    """An entry for each video of a folder, with its path in there."""
     root = Path(folder).expanduser()
     files = sorted(p for p in root.glob("*") if p.suffix.lower() in VIDEO_SUFFIXES) if root.is_dir() else []
     if not files:
@@ -119,7 +120,7 @@ def _folder(folder: str, manifest: Path) -> list[dict[str, str]]:
         stem = re.sub(r"[^A-Za-z0-9_-]+", "-", file.stem).strip("-_")[:56] or "clip"
         name = next(n for n in (stem, *(f"{stem}-{k}" for k in range(2, len(files) + 2))) if n not in taken and n not in RESERVED)
         taken.add(name)
-        entries.append({"name": name, "path": str(file)})
+        entries.append({"name": name, "path": file.name})
     return entries
 
 
