@@ -216,8 +216,8 @@ class PersonalizeConfig:
     seconds: float = 1.0
     """Seconds of footage that the person is learned from, counted from the clip's start; held-out frames in them are left out."""
     steps: int = 300
-    """Optimiser steps; the interaction module stays frozen."""
-    lr_share: float = 0.1
+    """Optimiser steps; the interaction module stays frozen, with the fast field all but the person's planes and identity code."""
+    lr_share: float = 1.0
     """Learning rate at the start, as a share of training's."""
     unseen_steps: float = 0.5
     """Share of training's steps for the cast without the unseen person, where the generic model has seen them."""

@@ -91,6 +91,10 @@ class MINeRF(nn.Module):
         """Whether smoothing is on at this share of the steps."""
         return False
 
+    def kept_parameters(self) -> list[nn.Parameter]:
+        """What stays as it is when the model is adapted to one person: the interaction module (section 3.4)."""
+        return list(self.module.parameters())
+
     def regularisation(self, latent: Tensor, people: Tensor) -> tuple[Tensor, Tensor]:
         """Mean of |l|^2 over the frames (F, L) and of |i|^2 over their clips."""
         return (latent * latent).sum(-1).mean(), (self.codes.identity[people] ** 2).sum(-1).mean()
@@ -249,6 +253,16 @@ class GridSystem(MINeRF):
         of_latent, of_identity = self.regularisation(latent, people)
         total = total + config.latent_weight * of_latent / max(1, latent.shape[1]) + config.identity_weight * of_identity
         return total * batch.part, colour.detach() * batch.part
+
+    def kept_parameters(self) -> list[nn.Parameter]:
+        """Where people have planes of their own, all but these and the identity code.
+
+        What the cast taught about faces in motion stays: a second of one person says too little of it, and forgets it for that second.
+        """
+        if self.shared:
+            return super().kept_parameters()
+        own = {id(p) for p in (self.codes.identity, *self.field.people.parameters())}
+        return [p for p in self.parameters() if id(p) not in own]
 
     def parameter_groups(self) -> list[ParameterGroup]:
         config, planes = self.config, self.field.plane_parameters()

@@ -68,7 +68,7 @@ def first_seconds(clip: ClipImages, seconds: float) -> ClipImages:
 def personalize(
     config: Config, generic: Model, clip: ClipImages, out: Path | None, *, rig: Rig | None = None, title: str = "personalize"
 ) -> tuple[Model, dict[str, Any]]:
-    """Adapt a model to one person, from the first `personalize.seconds` of their clip; the interaction module stays frozen.
+    """Adapt a model to one person, from the first `personalize.seconds` of their clip; what is not theirs alone stays (`kept_parameters`).
 
     The person gets a model of their own, with their identity code (and planes) as the generic model has them, or, for
     somebody it never saw, with the mean of the cast's. Writes `<out>/model.pt` unless out is None.
@@ -76,7 +76,7 @@ def personalize(
     torch.set_num_threads(threads(config.train.threads))
     short = first_seconds(clip, config.personalize.seconds)
     model = adopt(generic, short, rig)
-    for parameter in model.system.module.parameters():
+    for parameter in model.system.kept_parameters():
         parameter.requires_grad_(False)
     steps, share = config.personalize.steps, config.personalize.lr_share
     history = fit_model("personalize", model, [short], config, steps, title=title, lr_share=share)
