@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from castfield.config import GridConfig
+from castfield.fields.fast import cpu_kernels
+from castfield.fields.fused import WIDTHS, raw_density_and_colour
 from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, look_up_all, look_up_grid, new_planes, to_unit
 
 DENSITY_SCALE = 100.0
@@ -75,6 +77,12 @@ class GridField(nn.Module):
         """What is learned of the raw density (B, P), its prior (B, P), and the raw colour (B, P, 3)."""
         config, unit = self.config, to_unit(points, self.box_low, self.box_high)
         people = [self.people[p] for p in prepared.people.tolist()]
+        if cpu_kernels(unit) and config.width % WIDTHS == 0:
+            weights = (self.entry.weight, self.hidden.weight, self.hidden.bias, self.out.weight, self.out.bias)
+            out = raw_density_and_colour(
+                unit, prepared.bias, weights, prepared.moved, people, config.resolutions, config.expression_resolution
+            )
+            return out[..., 0], look_up_grid(self.prior, prepared.people, unit), out[..., 1:]
         features = look_up_all(people, config.resolutions, prepared.moved, config.expression_resolution, unit)
         # In place where autograd allows it: at this width the network waits for memory.
         hidden = torch.baddbmm(prepared.bias[:, None], features, self.entry.weight.T.expand(len(features), -1, -1)).relu_()
