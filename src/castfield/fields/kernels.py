@@ -52,36 +52,31 @@ def trilinear(unit, which, grids, out):
 
 
 @jit
-def _inverse_cdf(cdf, near, step, quantile):
-    """Depth at a quantile of the piecewise constant density with cumulative weights `cdf` (B + 1,) on bins of length `step`."""
-    low, high = 0, len(cdf) - 1
-    while high - low > 1:  # the bin whose lower edge is the last one that is not above the quantile
-        middle = (low + high) // 2
-        if cdf[middle] <= quantile:
-            low = middle
-        else:
-            high = middle
-    inside = (quantile - cdf[low]) / max(cdf[high] - cdf[low], np.float32(1e-9))
-    return near + (np.float32(low) + min(max(inside, np.float32(0)), ONE)) * step
+def _depth_at(cdf, low, near, step, quantile):
+    """Depth at a quantile of the piecewise constant density with cumulative weights `cdf` (B + 1,) on bins of length `step`; and its bin.
+
+    The bin, whose lower edge is the last one that is not above the quantile, is looked for from `low` on.
+    """
+    while low < len(cdf) - 2 and cdf[low + 1] <= quantile:
+        low += 1
+    inside = (quantile - cdf[low]) / max(cdf[low + 1] - cdf[low], np.float32(1e-9))
+    return near + (np.float32(low) + min(max(inside, np.float32(0)), ONE)) * step, low
 
 
 @parallel
-def propose(origin, direction, which, guide, low, high, probes, noise, depth, length):
-    """Samples of N rays near the surface that a coarse grid of densities expects: depth and length (N, S), metres.
+def propose(origin, direction, which, guide, low, high, probes, noise, length, unit):
+    """Samples of N rays near the surface that a coarse grid of densities expects: length (N, S) in metres, unit (N, S, 3) in [-1, 1]^3.
 
     origin and direction (N, 3), in len(which) equal groups with the grids guide[which] (D, D, D); low and high (3,) corners of the box;
     noise (N, S) in [0, 1). A ray that meets no density has length 0. The same as `march.expected_samples` on a nearest-cell look-up.
     """
-    count, samples, cells = len(origin), depth.shape[1], guide.shape[1]
+    count, samples, cells = len(origin), length.shape[1], guide.shape[1]
     each = count // len(which)
-    tiny, zero = np.float32(1e-8), np.float32(0)
+    tiny, zero, two = np.float32(1e-8), np.float32(0), np.float32(2)
     part, inset = ONE / np.float32(samples), np.float32(0.02) / np.float32(samples)
     for chunk in prange((count + CHUNK - 1) // CHUNK):
         cdf = np.empty(probes + 1, np.float32)
-        scale, shift = np.empty(3, np.float32), np.empty(3, np.float32)
-        for axis in range(3):
-            scale[axis] = np.float32(cells) / (high[axis] - low[axis])
-            shift[axis] = low[axis] * scale[axis]
+        start, slope = np.empty(3, np.float32), np.empty(3, np.float32)  # the ray in units of the box: 0 to 1 along each side
         for n in range(chunk * CHUNK, min(count, (chunk + 1) * CHUNK)):
             near, far = zero, np.float32(1e9)
             for axis in range(3):
@@ -89,15 +84,17 @@ def propose(origin, direction, which, guide, low, high, probes, noise, depth, le
                 inverse = ONE / (tiny if abs(d) < tiny else d)
                 a, b = (low[axis] - origin[n, axis]) * inverse, (high[axis] - origin[n, axis]) * inverse
                 near, far = max(near, min(a, b)), min(far, max(a, b))
+                side = ONE / (high[axis] - low[axis])
+                start[axis], slope[axis] = (origin[n, axis] - low[axis]) * side, d * side
             step = (max(far, near) - near) / np.float32(probes)
             grid = guide[which[n // each]]
             clear, seen, total = ONE, False, zero
             cdf[0] = zero
             for j in range(probes):
                 t = near + (np.float32(j) + HALF) * step
-                x = (origin[n, 0] + t * direction[n, 0]) * scale[0] - shift[0]
-                y = (origin[n, 1] + t * direction[n, 1]) * scale[1] - shift[1]
-                z = (origin[n, 2] + t * direction[n, 2]) * scale[2] - shift[2]
+                x = (start[0] + t * slope[0]) * np.float32(cells)
+                y = (start[1] + t * slope[1]) * np.float32(cells)
+                z = (start[2] + t * slope[2]) * np.float32(cells)
                 if 0 <= x < cells and 0 <= y < cells and 0 <= z < cells:
                     density = grid[int(z), int(y), int(x)]
                     if density > zero:
@@ -113,10 +110,11 @@ def propose(origin, direction, which, guide, low, high, probes, noise, depth, le
             share = ONE / total
             for j in range(probes + 1):
                 cdf[j] *= share
-            before = _inverse_cdf(cdf, near, step, inset)
+            before, bin = _depth_at(cdf, 0, near, step, inset)
             for k in range(samples):
-                end = min(np.float32(k + 1) * part, ONE - inset)
-                after = _inverse_cdf(cdf, near, step, end)
-                depth[n, k] = _inverse_cdf(cdf, near, step, (np.float32(k) + noise[n, k]) * part)
+                depth, bin = _depth_at(cdf, bin, near, step, (np.float32(k) + noise[n, k]) * part)
+                for axis in range(3):
+                    unit[n, k, axis] = (start[axis] + depth * slope[axis]) * two - ONE
+                after, bin = _depth_at(cdf, bin, near, step, min(np.float32(k + 1) * part, ONE - inset))
                 length[n, k] = after - before if seen else zero
                 before = after

@@ -36,8 +36,9 @@ def cell_centres(jitter: Tensor | None = None) -> Tensor:
     return low + share * (high - low)
 
 
-def to_unit(points: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Points (..., 3) in the box -> [-1, 1]^3."""
+def to_unit(points: Tensor) -> Tensor:
+    """Points (..., 3) of the box in metres -> [-1, 1]^3."""
+    low, high = points.new_tensor(BOX_LOW), points.new_tensor(BOX_HIGH)
     return (points - low) * (2 / (high - low)) - 1
 
 

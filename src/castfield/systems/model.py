@@ -22,7 +22,7 @@ from castfield.systems.mi_nerf import GridSystem, MINeRF, PaperSystem, Spec
 from castfield.systems.shape import density_prior
 from castfield.training.checkpoints import to_bytes
 
-FORMAT = 2
+FORMAT = 3
 SYSTEMS: dict[tuple[str, str], type[MINeRF]] = {("mi_nerf", "grid"): GridSystem, ("mi_nerf", "mlp"): PaperSystem}
 
 
