@@ -11,6 +11,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import extending, types
+from numba.core import cgutils
 from numba.extending import models, overload, register_model
 
 intrinsic: Callable[..., Any] = extending.intrinsic
@@ -98,6 +99,30 @@ def add_scaled(typing: Any, to: Any, scale: Any, vector: Any) -> Any:
         return builder.fadd(values[0], scaled, flags=FUSED)
 
     return to(to, types.float32, to), build
+
+
+@intrinsic
+def add_product(typing: Any, to: Any, first: Any, second: Any) -> Any:
+    """add_product(to, first, second): to + first second, number by number."""
+
+    def build(context: Any, builder: Any, sign: Any, values: Any) -> Any:
+        return builder.fadd(values[0], builder.fmul(*values[1:], flags=FUSED), flags=FUSED)
+
+    return to(to, to, to), build
+
+
+@intrinsic
+def over_root(typing: Any, above: Any, below: Any, scale: Any, least: Any) -> Any:
+    """over_root(above, below, scale, least): above / (scale sqrt(below) + least), for numbers `scale` and `least`."""
+
+    def build(context: Any, builder: Any, sign: Any, values: Any) -> Any:
+        kind = values[0].type
+        named = ir.FunctionType(kind, [kind])
+        root = builder.call(cgutils.get_or_insert_function(builder.module, named, f"llvm.sqrt.v{kind.count}f32"), [values[1]])
+        scaled = builder.fmul(root, _spread(builder, values[2], kind), flags=FUSED)
+        return builder.fdiv(values[0], builder.fadd(scaled, _spread(builder, values[3], kind), flags=FUSED))
+
+    return above(above, above, types.float32, types.float32), build
 
 
 @intrinsic

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from castfield.errors import TrainingError
+from castfield.training.adam import Adam
 from castfield.training.batches import Batch, Batches
 from castfield.training.checkpoints import Checkpoints
 from castfield.training.schedule import ParameterGroup, exponential
@@ -87,7 +88,7 @@ def fit(
     device = next(system.parameters()).device
     groups = [g for g in system.parameter_groups() if any(p.requires_grad for p in g.parameters)]
     rated = [{"params": [p for p in g.parameters if p.requires_grad], "lr": g.lr * lr_share} for g in groups]
-    optimiser = torch.optim.Adam(rated, betas=(0.9, 0.999), eps=1e-8, fused=True)
+    optimiser = Adam(rated)
     history, sums, count = History(), torch.zeros(2, device=device), 0
     if checkpoints and (state := checkpoints.load()):
         system.load_state_dict(state["model"])
