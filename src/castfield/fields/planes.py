@@ -22,18 +22,18 @@ CELLS = 48
 
 
 @cache
-def _cells() -> tuple[Tensor, Tensor, Tensor]:
-    """Index (48^3, 3) of every cell along x, y and z, z slowest, and the box's corners."""
-    axis = torch.arange(CELLS, dtype=torch.float32)
+def _cells() -> tuple[Tensor, Tensor]:
+    """Centres (48^3, 3) of all cells in metres, z slowest, and a cell's sides (3,)."""
+    axis = torch.arange(CELLS, dtype=torch.float32) + 0.5
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-    return torch.stack([x, y, z], -1).reshape(-1, 3), torch.tensor(BOX_LOW), torch.tensor(BOX_HIGH)
+    low, sides = torch.tensor(BOX_LOW), (torch.tensor(BOX_HIGH) - torch.tensor(BOX_LOW)) / CELLS
+    return low + torch.stack([x, y, z], -1).reshape(-1, 3) * sides, sides
 
 
 def cell_centres(jitter: Tensor | None = None) -> Tensor:
     """Centres (48^3, 3) of the box's cells in metres, z slowest; jitter (48^3, 3) in [0, 1) moves each within its cell."""
-    index, low, high = _cells()
-    share = (index + (0.5 if jitter is None else jitter)) / CELLS
-    return low + share * (high - low)
+    centres, sides = _cells()
+    return centres if jitter is None else centres + (jitter - 0.5) * sides
 
 
 def to_unit(points: Tensor) -> Tensor:

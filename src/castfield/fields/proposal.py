@@ -113,5 +113,7 @@ class Proposal(nn.Module):
         depth = (points @ rotation.transpose(-1, -2) + translation[:, None])[..., 2].min().clamp_min(0.05)
         low, high = points.new_tensor(BOX_LOW), points.new_tensor(BOX_HIGH)
         reach = int(torch.ceil(focal.max() * (high - low).norm() / (2 * CELLS) / depth)) + 1
-        grown = torch.nn.functional.max_pool2d(padded[:, None], 2 * reach + 1, 1, reach)[:, 0]
+        # A square is the product of two lines, which together are far shorter.
+        lines = torch.nn.functional.max_pool2d(padded[:, None], (1, 2 * reach + 1), 1, (0, reach))
+        grown = torch.nn.functional.max_pool2d(lines, (2 * reach + 1, 1), 1, (reach, 0))[:, 0]
         return grown[:, 1:-1, 1:-1] > 0

@@ -34,9 +34,9 @@ def _along(raw, prior, length, background, scale, shift, weight, through, seen):
     seen[:] = ZERO
     for j in range(len(length)):
         optical = _softplus(raw[j, 0] + prior[j] - shift) * scale * length[j]
-        weight[j] = -clear * np.expm1(-optical)
-        clear *= np.exp(-optical)
-        through[j] = clear
+        through[j] = clear * np.exp(-optical)
+        weight[j] = clear - through[j]
+        clear = through[j]
         opacity += weight[j]
         for c in range(3):
             raw[j, 1 + c] = _sigmoid(raw[j, 1 + c])
