@@ -1,31 +1,50 @@
 """The CPU kernels against plain PyTorch, and to the bit against themselves on other numbers of threads."""
 
+import copy
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
+from castfield.config import GridConfig
 from castfield.fields.fast import cpu_kernels
-from castfield.fields.planes import CELLS, look_up_all, look_up_grid, new_planes
+from castfield.fields.grid import GridField, Prepared
+from castfield.fields.planes import CELLS, look_up_grid, texels
 from castfield.fields.proposal import Proposal
 from castfield.geometry import FRONTAL, axis_angle_to_matrix
 from castfield.rendering.rays import pixel_rays
 
 
-def looked_up(threads=2):
-    """Features of points of three people in six frames, and the gradients of their square."""
+def new_field(**changes):
+    """A field of three people with strong features."""
     torch.manual_seed(0)
-    people, moved = [new_planes((8, 16), 16, spread=1.0) for _ in range(3)], new_planes((8,), 16, 6, spread=1.0)
-    unit = torch.rand(6, 700, 3) * 2.4 - 1.2
+    config = replace(GridConfig(), resolutions=(8, 16), expression_planes=3, expression_resolution=8, **changes)
+    field = GridField(3, 5, 3, config)
+    with torch.no_grad():
+        for planes in field.people:
+            planes.normal_()
+        field.prior.normal_()
+    return field
+
+
+def raw(field, threads=2):
+    """What is learned, and the prior, at points of three people in six frames; and the gradients of a function."""
+    torch.manual_seed(1)
+    config, like = field.config, field.mix.weight
+    moved = torch.randn(6, texels((config.expression_resolution,)), config.channels).to(like).requires_grad_()
+    bias = torch.randn(6, config.width).to(like).requires_grad_()
+    unit, weight = (torch.rand(6, 333, 3) * 2.4 - 1.2).to(like), torch.randn(6, 333, 4).to(like)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        found = look_up_all(people, (8, 16), moved, 8, unit)
-        (found**2).sum().backward()
+        out, prior = field(unit, Prepared(torch.tensor([2, 0, 1]), moved, bias))
+        learnable = [*field.people, field.entry.weight, *field.hidden.parameters(), *field.out.parameters()]
+        gradients = torch.autograd.grad((out * weight).square().mean(), [moved, bias, *learnable])
     finally:
         torch.set_num_threads(before)
-    return [found.detach(), moved.grad, *[planes.grad for planes in people]]
+    return [out.detach(), prior, *gradients]
 
 
 def rays_of(people):
@@ -47,14 +66,32 @@ def test_the_kernels_are_in_use():
     assert cpu_kernels(torch.zeros(1, dtype=torch.float64)) is None
 
 
-def test_features_and_gradients_agree_with_plain_torch(monkeypatch):
-    for fast, plain in zip(looked_up(), without_kernels(monkeypatch, looked_up), strict=True):
-        torch.testing.assert_close(fast, plain, atol=2e-4, rtol=1e-4)
+@pytest.mark.parametrize("shape", [{}, {"channels": 4, "width": 16}])
+def test_the_field_and_its_gradients_agree_with_plain_torch_in_double_precision(shape):
+    field = new_field(**shape)
+    for fast, plain in zip(raw(field), raw(copy.deepcopy(field).double()), strict=True):
+        torch.testing.assert_close(fast.double(), plain, atol=1e-5 * float(plain.abs().max()), rtol=1e-4)
+
+
+def test_a_width_that_the_kernels_do_not_take():
+    field = new_field(width=18)
+    for fast, plain in zip(raw(field), raw(copy.deepcopy(field).double()), strict=True):
+        torch.testing.assert_close(fast.double(), plain, atol=1e-5 * float(plain.abs().max()), rtol=1e-4)
+
+
+def test_without_gradients_the_field_says_the_same():
+    field = new_field()
+    prepared = field.prepare(torch.tensor([1]), torch.randn(1, 5), torch.randn(1, 3))
+    unit = torch.rand(1, 200, 3) * 2 - 1
+    with torch.no_grad():
+        quick = field(unit, prepared)
+    assert all(torch.equal(a, b) for a, b in zip(field(unit, prepared), quick, strict=True))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_bits_do_not_depend_on_threads(threads):
-    assert all(torch.equal(a, b) for a, b in zip(looked_up(2), looked_up(threads), strict=True))
+    field = new_field()
+    assert all(torch.equal(a, b) for a, b in zip(raw(field, 2), raw(field, threads), strict=True))
 
 
 def test_trilinear_agrees_with_plain_torch(monkeypatch):
@@ -79,9 +116,9 @@ def test_proposed_samples_agree_with_plain_torch(monkeypatch, noisy):
     assert (plain[1] == 0).all(-1).any(), "some rays meet nothing"
     # A probe on the border of a cell may fall to either side, and where little is expected rounding moves a quantile: in most
     # samples less than a tenth of a millimetre, in few more than one.
-    for a, b in zip(fast, plain, strict=True):
-        assert ((a - b).abs() < 1e-4).float().mean() > 0.93
-        assert ((a - b).abs() < 1e-3).float().mean() > 0.96
+    for a, b, scale in zip(fast, plain, (6, 1), strict=True):  # places in [-1, 1], lengths in metres
+        assert ((a - b).abs() < 1e-4 * scale).float().mean() > 0.93
+        assert ((a - b).abs() < 1e-3 * scale).float().mean() > 0.96
 
 
 def test_starting_the_kernels_leaves_pytorch_s_threads_alone():

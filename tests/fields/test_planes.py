@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from castfield.fields.planes import CELLS, cell_centres, depth_texels, look_up, texels, to_unit
+from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, cell_centres, depth_texels, look_up, texels, to_unit
 from castfield.fields.proposal import FLOOR, Proposal
 
 
@@ -43,10 +43,8 @@ def test_look_up_against_loops_and_gradient():
 
 
 def test_to_unit():
-    low, high = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([1.0, 3.0, 6.0])
-    torch.testing.assert_close(
-        to_unit(torch.stack([low, high, (low + high) / 2]), low, high), torch.tensor([[-1.0] * 3, [1.0] * 3, [0.0] * 3])
-    )
+    low, high = torch.tensor(BOX_LOW), torch.tensor(BOX_HIGH)
+    torch.testing.assert_close(to_unit(torch.stack([low, high, (low + high) / 2])), torch.tensor([[-1.0] * 3, [1.0] * 3, [0.0] * 3]))
 
 
 def test_proposal_finds_what_was_put_in():

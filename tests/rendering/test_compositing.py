@@ -3,7 +3,7 @@ import math
 import torch
 
 from castfield.rendering.compositing import composite, sample_weights
-from castfield.rendering.march import expected_samples, guided, two_passes
+from castfield.rendering.march import expected_samples, two_passes
 from castfield.rendering.rays import Rays
 
 
@@ -62,15 +62,16 @@ def test_both_marches_agree_with_the_closed_form():
     assert seen.coarse is not None
     torch.testing.assert_close(seen.alpha, torch.full((1, 9), opacity).double(), atol=0.01, rtol=0)
     torch.testing.assert_close(seen.colour, torch.full((1, 9, 3), 0.5 * opacity).double(), atol=0.01, rtol=0)
-    seen = guided(_fog, rays, *expected_samples(lambda p: _fog(p)[0], rays, near, far, 6, 40, None), black)
-    torch.testing.assert_close(seen.alpha, torch.full((1, 9), opacity).double(), atol=0.01, rtol=0)
+    depth, lengths = expected_samples(lambda p: _fog(p)[0], rays, near, far, 6, 40, None)
+    _, alpha, _ = composite(*_fog(rays.at(depth)), lengths, black)
+    torch.testing.assert_close(alpha, torch.full((1, 9), opacity).double(), atol=0.01, rtol=0)
 
 
 def test_where_the_proposal_sees_nothing_the_background_shows():
     rays = Rays(torch.zeros(1, 2, 3), torch.tensor([[[0.0, 0, 1], [1.0, 0, 0]]]))
     near, far = torch.full((1, 2), 0.1), torch.full((1, 2), 0.9)
-    samples = expected_samples(lambda p: (p[..., 2] > 0.3).float(), rays, near, far, 4, 20, torch.rand(1, 2, 4))
-    seen = guided(_fog, rays, *samples, torch.full((1, 2, 3), 0.9))
-    assert seen.alpha[0, 0] > 0.5
-    assert seen.alpha[0, 1] == 0
-    assert seen.colour[0, 1].tolist() == torch.full((3,), 0.9).tolist()
+    depth, lengths = expected_samples(lambda p: (p[..., 2] > 0.3).float(), rays, near, far, 4, 20, torch.rand(1, 2, 4))
+    colour, alpha, _ = composite(*_fog(rays.at(depth)), lengths, torch.full((1, 2, 3), 0.9))
+    assert alpha[0, 0] > 0.5
+    assert alpha[0, 1] == 0
+    assert colour[0, 1].tolist() == torch.full((3,), 0.9).tolist()

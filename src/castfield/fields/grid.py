@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from castfield.config import GridConfig
-from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, look_up_all, look_up_grid, new_planes, to_unit
+from castfield.fields.fast import cpu_kernels
+from castfield.fields.fused import WIDTHS, raw_density_and_colour
+from castfield.fields.planes import CELLS, look_up_all, look_up_grid, new_planes
 
 DENSITY_SCALE = 100.0
 """Densities are this many times the softplus of the network's output, per metre: a head is opaque within centimetres."""
@@ -41,8 +43,6 @@ class Prepared:
 class GridField(nn.Module):
     """Planes of `people` people (1 where they share), conditioned on M(e, i) of length `condition` and l of length `latent`."""
 
-    box_low: Tensor
-    box_high: Tensor
     prior: Tensor
 
     def __init__(self, people: int, condition: int, latent: int, config: GridConfig) -> None:
@@ -56,8 +56,6 @@ class GridField(nn.Module):
         self.entry_condition = nn.Linear(condition + latent, config.width, bias=False)
         self.hidden = nn.Linear(config.width, config.width)
         self.out = nn.Linear(config.width, 4)
-        self.register_buffer("box_low", torch.tensor(BOX_LOW))
-        self.register_buffer("box_high", torch.tensor(BOX_HIGH))
         self.register_buffer("prior", torch.zeros(people, CELLS, CELLS, CELLS))
 
     def prepare(self, people: Tensor, condition: Tensor, latent: Tensor) -> Prepared:
@@ -66,20 +64,27 @@ class GridField(nn.Module):
         moved = (torch.tanh(self.mix(both)) @ self.expression.flatten(1)).unflatten(1, self.expression.shape[1:])
         return Prepared(people, moved, self.entry_condition(both) + self.entry.bias)
 
-    def forward(self, points: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
-        """points (B, P, 3) metres in head space -> density (B, P) per metre and colour (B, P, 3) in [0, 1]."""
-        learned, prior, colour = self.parts(points, prepared)
-        return to_density(learned + prior), torch.sigmoid(colour)
+    def forward(self, unit: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
+        """What is learned of the raw density and of the raw colour (B, P, 4), and the prior of the density (B, P).
 
-    def parts(self, points: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor, Tensor]:
-        """What is learned of the raw density (B, P), its prior (B, P), and the raw colour (B, P, 3)."""
-        config, unit = self.config, to_unit(points, self.box_low, self.box_high)
-        people = [self.people[p] for p in prepared.people.tolist()]
+        unit (B, P, 3): points of the box in [-1, 1]^3, without gradients.
+        """
+        config, people = self.config, [self.people[p] for p in prepared.people.tolist()]
+        prior = look_up_grid(self.prior, prepared.people, unit)
+        if cpu_kernels(unit) and config.width % WIDTHS == 0:
+            weights = (self.entry.weight, self.hidden.weight, self.hidden.bias, self.out.weight, self.out.bias)
+            return raw_density_and_colour(
+                unit, prepared.bias, weights, prepared.moved, people, config.resolutions, config.expression_resolution
+            ), prior
         features = look_up_all(people, config.resolutions, prepared.moved, config.expression_resolution, unit)
         # In place where autograd allows it: at this width the network waits for memory.
         hidden = torch.baddbmm(prepared.bias[:, None], features, self.entry.weight.T.expand(len(features), -1, -1)).relu_()
-        out = self.out(self.hidden(hidden).relu_())
-        return out[..., 0], look_up_grid(self.prior, prepared.people, unit), out[..., 1:]
+        return self.out(self.hidden(hidden).relu_()), prior
+
+    def density(self, unit: Tensor, prepared: Prepared) -> Tensor:
+        """(B, P) per metre at unit (B, P, 3)."""
+        raw, prior = self(unit, prepared)
+        return to_density(raw[..., 0] + prior)
 
     def plane_parameters(self) -> list[nn.Parameter]:
         """The planes, which learn at a rate of their own."""

@@ -1,13 +1,11 @@
-"""Look-ups in feature planes and coarse grids as CPU kernels (Numba). `planes.py` and `proposal.py` say what they compute.
+"""Where samples lie and what is known coarsely there, as CPU kernels (Numba). `planes.py` and `proposal.py` say what they compute.
 
-Every kernel gives the same bits on any number of threads: what is written in parallel is written to separate places. Texels hold
-their channels side by side, a cache line of 16 floats, and the number of channels is a constant to the compiler.
+Every kernel gives the same bits on any number of threads: what is written in parallel is written to separate places.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,101 +15,34 @@ THREADS: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set at 
 """Threads at most."""
 CHUNK = 256
 """Points that a thread takes at a time."""
-_jit: Callable[..., Any] = njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
-_parallel: Callable[..., Any] = njit(cache=True, nogil=True, parallel=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
+_options: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
+jit: Callable[..., Any] = njit(**_options, forceinline=True)
+"""A part of a kernel; always inlined, because the compiler's own choice changes with every line."""
+parallel: Callable[..., Any] = njit(**_options, parallel=True)
+"""A kernel."""
 
 Array = np.ndarray
 ONE, HALF = np.float32(1), np.float32(0.5)
 
 
-@_jit
-def _place(unit, texels):
+@jit
+def place(unit, texels):
     """A coordinate in [-1, 1] among `texels` texels: the lower neighbour, the upper one, and the upper one's weight."""
     at = min(max(((unit + ONE) * np.float32(texels) - ONE) * HALF, np.float32(0)), np.float32(texels - 1))
     low = int(at)
     return low, min(low + 1, texels - 1), at - np.float32(low)
 
 
-@_jit
-def _corners(line, column, lines, columns, start):
-    """The four texels round a place on a plane that starts at texel `start`, and their weights."""
-    y0, y1, v = _place(line, lines)
-    x0, x1, u = _place(column, columns)
-    top, bottom = start + y0 * columns, start + y1 * columns
-    return top + x0, top + x1, bottom + x0, bottom + x1, (ONE - v) * (ONE - u), (ONE - v) * u, v * (ONE - u), v * u
-
-
-@cache
-def plane_kernels(channels: int) -> tuple[Callable[..., None], Callable[..., None]]:
-    """(gather, scatter) for planes with so many channels.
-
-    gather(unit (N, 3), planes (G, T, C), resolutions (K, 2), column, out (N, W)) writes the features of point n, which belongs to
-    group n // (N / G), to columns [column, column + K C). scatter(unit, gradient (N, W), resolutions, column, out (G, T, C)) adds what
-    reaches the texels. resolutions: texels along the sides and in depth of each level.
-    """
-    C = int(channels)
-
-    @_parallel
-    def gather(unit, planes, resolutions, column, out):
-        count, levels = len(unit), len(resolutions)
-        each = count // len(planes)
-        for chunk in prange((count + CHUNK - 1) // CHUNK):
-            for n in range(chunk * CHUNK, min(count, (chunk + 1) * CHUNK)):
-                x, y, z = unit[n, 0], unit[n, 1], unit[n, 2]
-                texels = planes[n // each]
-                start = 0
-                for k in range(levels):
-                    r, q = resolutions[k, 0], resolutions[k, 1]
-                    a0, a1, a2, a3, p0, p1, p2, p3 = _corners(y, x, r, r, start)
-                    b0, b1, b2, b3, q0, q1, q2, q3 = _corners(y, z, r, q, start + r * r)
-                    c0, c1, c2, c3, r0, r1, r2, r3 = _corners(x, z, r, q, start + r * r + r * q)
-                    start += r * r + 2 * r * q
-                    at = column + k * C
-                    for c in range(C):
-                        front = p0 * texels[a0, c] + p1 * texels[a1, c] + p2 * texels[a2, c] + p3 * texels[a3, c]
-                        side = q0 * texels[b0, c] + q1 * texels[b1, c] + q2 * texels[b2, c] + q3 * texels[b3, c]
-                        top = r0 * texels[c0, c] + r1 * texels[c1, c] + r2 * texels[c2, c] + r3 * texels[c3, c]
-                        out[n, at + c] = front + side + top
-
-    @_parallel
-    def scatter(unit, gradient, resolutions, column, out):
-        levels = len(resolutions)
-        each = len(unit) // len(out)
-        # One task a group, level and plane: each owns the texels that it adds to.
-        for task in prange(len(out) * levels * 3):
-            g, k, plane = task // (levels * 3), task // 3 % levels, task % 3
-            start = 0
-            for below in range(k):
-                start += resolutions[below, 0] * (resolutions[below, 0] + 2 * resolutions[below, 1])
-            lines, columns = resolutions[k, 0], resolutions[k, 0] if plane == 0 else resolutions[k, 1]
-            if plane > 0:
-                start += lines * lines + (plane - 1) * lines * columns
-            first, second = (1, 0) if plane == 0 else (1, 2) if plane == 1 else (0, 2)
-            texels, at = out[g], column + k * C
-            for n in range(g * each, (g + 1) * each):
-                i0, i1, i2, i3, w0, w1, w2, w3 = _corners(unit[n, first], unit[n, second], lines, columns, start)
-                for c in range(C):
-                    texels[i0, c] += w0 * gradient[n, at + c]
-                for c in range(C):
-                    texels[i1, c] += w1 * gradient[n, at + c]
-                for c in range(C):
-                    texels[i2, c] += w2 * gradient[n, at + c]
-                for c in range(C):
-                    texels[i3, c] += w3 * gradient[n, at + c]
-
-    return gather, scatter
-
-
-@_parallel
+@parallel
 def trilinear(unit, which, grids, out):
     """Values (N,) at unit (N, 3) in grids (P, D, D, D), indexed by z, y, x; the points fall into len(which) equal groups, one grid each."""
     cells = grids.shape[1]
     each = len(unit) // len(which)
     for chunk in prange((len(unit) + CHUNK - 1) // CHUNK):
         for n in range(chunk * CHUNK, min(len(unit), (chunk + 1) * CHUNK)):
-            x0, x1, u = _place(unit[n, 0], cells)
-            y0, y1, v = _place(unit[n, 1], cells)
-            z0, z1, w = _place(unit[n, 2], cells)
+            x0, x1, u = place(unit[n, 0], cells)
+            y0, y1, v = place(unit[n, 1], cells)
+            z0, z1, w = place(unit[n, 2], cells)
             grid = grids[which[n // each]]
             near = (ONE - v) * ((ONE - u) * grid[z0, y0, x0] + u * grid[z0, y0, x1])
             near += v * ((ONE - u) * grid[z0, y1, x0] + u * grid[z0, y1, x1])
@@ -120,37 +51,32 @@ def trilinear(unit, which, grids, out):
             out[n] = (ONE - w) * near + w * far
 
 
-@_jit
-def _inverse_cdf(cdf, near, step, quantile):
-    """Depth at a quantile of the piecewise constant density with cumulative weights `cdf` (B + 1,) on bins of length `step`."""
-    low, high = 0, len(cdf) - 1
-    while high - low > 1:  # the bin whose lower edge is the last one that is not above the quantile
-        middle = (low + high) // 2
-        if cdf[middle] <= quantile:
-            low = middle
-        else:
-            high = middle
-    inside = (quantile - cdf[low]) / max(cdf[high] - cdf[low], np.float32(1e-9))
-    return near + (np.float32(low) + min(max(inside, np.float32(0)), ONE)) * step
+@jit
+def _depth_at(cdf, low, near, step, quantile):
+    """Depth at a quantile of the piecewise constant density with cumulative weights `cdf` (B + 1,) on bins of length `step`; and its bin.
+
+    The bin, whose lower edge is the last one that is not above the quantile, is looked for from `low` on.
+    """
+    while low < len(cdf) - 2 and cdf[low + 1] <= quantile:
+        low += 1
+    inside = (quantile - cdf[low]) / max(cdf[low + 1] - cdf[low], np.float32(1e-9))
+    return near + (np.float32(low) + min(max(inside, np.float32(0)), ONE)) * step, low
 
 
-@_parallel
-def propose(origin, direction, which, guide, low, high, probes, noise, depth, length):
-    """Samples of N rays near the surface that a coarse grid of densities expects: depth and length (N, S), metres.
+@parallel
+def propose(origin, direction, which, guide, low, high, probes, noise, length, unit):
+    """Samples of N rays near the surface that a coarse grid of densities expects: length (N, S) in metres, unit (N, S, 3) in [-1, 1]^3.
 
     origin and direction (N, 3), in len(which) equal groups with the grids guide[which] (D, D, D); low and high (3,) corners of the box;
     noise (N, S) in [0, 1). A ray that meets no density has length 0. The same as `march.expected_samples` on a nearest-cell look-up.
     """
-    count, samples, cells = len(origin), depth.shape[1], guide.shape[1]
+    count, samples, cells = len(origin), length.shape[1], guide.shape[1]
     each = count // len(which)
-    tiny, zero = np.float32(1e-8), np.float32(0)
+    tiny, zero, two = np.float32(1e-8), np.float32(0), np.float32(2)
     part, inset = ONE / np.float32(samples), np.float32(0.02) / np.float32(samples)
     for chunk in prange((count + CHUNK - 1) // CHUNK):
         cdf = np.empty(probes + 1, np.float32)
-        scale, shift = np.empty(3, np.float32), np.empty(3, np.float32)
-        for axis in range(3):
-            scale[axis] = np.float32(cells) / (high[axis] - low[axis])
-            shift[axis] = low[axis] * scale[axis]
+        start, slope = np.empty(3, np.float32), np.empty(3, np.float32)  # the ray in units of the box: 0 to 1 along each side
         for n in range(chunk * CHUNK, min(count, (chunk + 1) * CHUNK)):
             near, far = zero, np.float32(1e9)
             for axis in range(3):
@@ -158,15 +84,17 @@ def propose(origin, direction, which, guide, low, high, probes, noise, depth, le
                 inverse = ONE / (tiny if abs(d) < tiny else d)
                 a, b = (low[axis] - origin[n, axis]) * inverse, (high[axis] - origin[n, axis]) * inverse
                 near, far = max(near, min(a, b)), min(far, max(a, b))
+                side = ONE / (high[axis] - low[axis])
+                start[axis], slope[axis] = (origin[n, axis] - low[axis]) * side, d * side
             step = (max(far, near) - near) / np.float32(probes)
             grid = guide[which[n // each]]
             clear, seen, total = ONE, False, zero
             cdf[0] = zero
             for j in range(probes):
                 t = near + (np.float32(j) + HALF) * step
-                x = (origin[n, 0] + t * direction[n, 0]) * scale[0] - shift[0]
-                y = (origin[n, 1] + t * direction[n, 1]) * scale[1] - shift[1]
-                z = (origin[n, 2] + t * direction[n, 2]) * scale[2] - shift[2]
+                x = (start[0] + t * slope[0]) * np.float32(cells)
+                y = (start[1] + t * slope[1]) * np.float32(cells)
+                z = (start[2] + t * slope[2]) * np.float32(cells)
                 if 0 <= x < cells and 0 <= y < cells and 0 <= z < cells:
                     density = grid[int(z), int(y), int(x)]
                     if density > zero:
@@ -182,10 +110,11 @@ def propose(origin, direction, which, guide, low, high, probes, noise, depth, le
             share = ONE / total
             for j in range(probes + 1):
                 cdf[j] *= share
-            before = _inverse_cdf(cdf, near, step, inset)
+            before, bin = _depth_at(cdf, 0, near, step, inset)
             for k in range(samples):
-                end = min(np.float32(k + 1) * part, ONE - inset)
-                after = _inverse_cdf(cdf, near, step, end)
-                depth[n, k] = _inverse_cdf(cdf, near, step, (np.float32(k) + noise[n, k]) * part)
+                depth, bin = _depth_at(cdf, bin, near, step, (np.float32(k) + noise[n, k]) * part)
+                for axis in range(3):
+                    unit[n, k, axis] = (start[axis] + depth * slope[axis]) * two - ONE
+                after, bin = _depth_at(cdf, bin, near, step, min(np.float32(k + 1) * part, ONE - inset))
                 length[n, k] = after - before if seen else zero
                 before = after

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,22 +22,23 @@ CELLS = 48
 
 
 @cache
-def _cells() -> tuple[Tensor, Tensor, Tensor]:
-    """Index (48^3, 3) of every cell along x, y and z, z slowest, and the box's corners."""
-    axis = torch.arange(CELLS, dtype=torch.float32)
+def _cells() -> tuple[Tensor, Tensor]:
+    """Centres (48^3, 3) of all cells in metres, z slowest, and a cell's sides (3,)."""
+    axis = torch.arange(CELLS, dtype=torch.float32) + 0.5
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-    return torch.stack([x, y, z], -1).reshape(-1, 3), torch.tensor(BOX_LOW), torch.tensor(BOX_HIGH)
+    low, sides = torch.tensor(BOX_LOW), (torch.tensor(BOX_HIGH) - torch.tensor(BOX_LOW)) / CELLS
+    return low + torch.stack([x, y, z], -1).reshape(-1, 3) * sides, sides
 
 
 def cell_centres(jitter: Tensor | None = None) -> Tensor:
     """Centres (48^3, 3) of the box's cells in metres, z slowest; jitter (48^3, 3) in [0, 1) moves each within its cell."""
-    index, low, high = _cells()
-    share = (index + (0.5 if jitter is None else jitter)) / CELLS
-    return low + share * (high - low)
+    centres, sides = _cells()
+    return centres if jitter is None else centres + (jitter - 0.5) * sides
 
 
-def to_unit(points: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Points (..., 3) in the box -> [-1, 1]^3."""
+def to_unit(points: Tensor) -> Tensor:
+    """Points (..., 3) of the box in metres -> [-1, 1]^3."""
+    low, high = points.new_tensor(BOX_LOW), points.new_tensor(BOX_HIGH)
     return (points - low) * (2 / (high - low)) - 1
 
 
@@ -61,7 +60,7 @@ def new_planes(resolutions: Sequence[int], channels: int, *sets: int, spread: fl
 def look_up(planes: Tensor, unit: Tensor, resolutions: Sequence[int]) -> Tensor:
     """Per level the sum of the three bilinear look-ups: planes (B, texels, C), unit (B, P, 3) in [-1, 1] -> (B, P, levels x C).
 
-    Outside the box the border continues. `look_up_all` is the same for many people at once, on a CPU as one kernel.
+    Outside the box the border continues.
     """
     sample = torch.nn.functional.grid_sample
     batch, _, channels = planes.shape
@@ -83,8 +82,6 @@ def look_up_all(people: Sequence[Tensor], resolutions: Sequence[int], moved: Ten
 
     people: G sets of planes (texels, C); moved (B, texels', C): one further level that differs from frame to frame; unit (B, P, 3).
     """
-    if cpu_kernels(unit):
-        return _LookUp.apply(unit, moved, tuple(resolutions), moved_resolution, *people)
     grouped = unit.reshape(len(people), -1, 3)
     own = look_up(torch.stack(list(people)), grouped, resolutions).reshape(*unit.shape[:2], -1)
     return torch.cat([own, look_up(moved, unit, (moved_resolution,))], -1)
@@ -99,40 +96,3 @@ def look_up_grid(grids: Tensor, which: Tensor, unit: Tensor) -> Tensor:
         return found
     sample = torch.nn.functional.grid_sample
     return sample(grids[which][:, None], grouped[:, None, None], padding_mode="border", align_corners=False).reshape(unit.shape[:2])
-
-
-class _LookUp(torch.autograd.Function):
-    """`look_up_all` by the kernels. No gradient flows to the points: where they lie is given."""
-
-    @staticmethod
-    def forward(ctx: Any, unit: Tensor, moved: Tensor, resolutions: tuple[int, ...], moved_resolution: int, *people: Tensor) -> Tensor:
-        gather, _ = cpu_kernels(unit).plane_kernels(moved.shape[-1])
-        out = unit.new_empty(*unit.shape[:2], (len(resolutions) + 1) * moved.shape[-1])
-        own, last = _sides(resolutions), len(resolutions) * moved.shape[-1]
-        points, rows = unit.reshape(len(people), -1, 3).numpy(), out.view(len(people), -1, out.shape[-1]).numpy()
-        for planes, some, row in zip(people, points, rows, strict=True):
-            gather(some, planes.detach()[None].numpy(), own, 0, row)
-        gather(unit.reshape(-1, 3).numpy(), moved.detach().numpy(), _sides((moved_resolution,)), last, out.flatten(0, 1).numpy())
-        ctx.save_for_backward(unit)
-        ctx.levels, ctx.shapes = (resolutions, moved_resolution), (moved.shape, [planes.shape for planes in people])
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        (unit,), (gradient,) = ctx.saved_tensors, gradients
-        (resolutions, moved_resolution), (moved_shape, shapes) = ctx.levels, ctx.shapes
-        _, scatter = cpu_kernels(unit).plane_kernels(moved_shape[-1])
-        gradient = gradient.contiguous()
-        own, last = _sides(resolutions), len(resolutions) * moved_shape[-1]
-        to_moved = unit.new_zeros(moved_shape)
-        scatter(unit.reshape(-1, 3).numpy(), gradient.flatten(0, 1).numpy(), _sides((moved_resolution,)), last, to_moved.numpy())
-        points, rows = unit.reshape(len(shapes), -1, 3).numpy(), gradient.view(len(shapes), -1, gradient.shape[-1]).numpy()
-        to_people = [unit.new_zeros(shape) for shape in shapes]
-        for planes, some, row in zip(to_people, points, rows, strict=True):
-            scatter(some, row, own, 0, planes[None].numpy())
-        return None, to_moved, None, None, *to_people
-
-
-def _sides(resolutions: Sequence[int]) -> np.ndarray:
-    """(levels, 2) texels along the sides and in depth, as the kernels take them."""
-    return np.array([[r, depth_texels(r)] for r in resolutions], np.int64)

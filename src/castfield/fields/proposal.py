@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from castfield.fields.fast import cpu_kernels
-from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, cell_centres
+from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, cell_centres, to_unit
 from castfield.geometry import project
 from castfield.rendering.march import expected_samples
 from castfield.rendering.rays import Rays, box_bounds
@@ -61,26 +61,28 @@ class Proposal(nn.Module):
 
     @torch.no_grad()
     def samples(self, rays: Rays, people: Tensor, count: int, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Depths and lengths (F, R, count) of samples near the surface that is expected of people (F,).
+        """Samples near the surface that is expected of people (F,): places in the box, (F, R count, 3) in [-1, 1]^3, and the lengths
+        (F, R, count) in metres that they stand for.
 
         noise (F, R, count) in [0, 1), or None for the middle of each part. A ray along which nothing is expected has
         samples of length 0: it shows the background.
         """
-        shape = (*rays.shape, count)
+        frames, each = rays.shape
         if fast := cpu_kernels(rays.direction):
-            depth, length = rays.direction.new_empty(shape), rays.direction.new_empty(shape)
-            noise = rays.direction.new_full(shape, 0.5) if noise is None else noise
+            lengths, unit = rays.direction.new_empty(*rays.shape, count), rays.direction.new_empty(frames, each * count, 3)
+            noise = rays.direction.new_full(lengths.shape, 0.5) if noise is None else noise
             vectors = [v.reshape(-1, 3).numpy() for v in (rays.origin, rays.direction)]
-            along = [a.reshape(-1, count).numpy() for a in (noise, depth, length)]
             box = [np.array(corner, np.float32) for corner in (BOX_LOW, BOX_HIGH)]
-            fast.propose(*vectors, people.numpy(), self.guide.numpy(), *box, PROBES, *along)
-            return depth, length
+            along = [a.reshape(-1, count).numpy() for a in (noise, lengths)]
+            fast.propose(*vectors, people.numpy(), self.guide.numpy(), *box, PROBES, *along, unit.view(-1, count, 3).numpy())
+            return unit, lengths
         near, far = box_bounds(rays, rays.direction.new_tensor(BOX_LOW), rays.direction.new_tensor(BOX_HIGH))
 
         def expect(points: Tensor) -> Tensor:
             return self.along(points.flatten(1, 2), people).unflatten(1, points.shape[1:3])
 
-        return expected_samples(expect, rays, near, far, count, PROBES, noise)
+        depth, lengths = expected_samples(expect, rays, near, far, count, PROBES, noise)
+        return to_unit(rays.at(depth).flatten(1, 2)), lengths
 
     def along(self, points: Tensor, people: Tensor) -> Tensor:
         """Expected density (G, P) at points (G, P, 3) metres of people (G,); nearest cell, 0 outside the box."""
@@ -111,5 +113,7 @@ class Proposal(nn.Module):
         depth = (points @ rotation.transpose(-1, -2) + translation[:, None])[..., 2].min().clamp_min(0.05)
         low, high = points.new_tensor(BOX_LOW), points.new_tensor(BOX_HIGH)
         reach = int(torch.ceil(focal.max() * (high - low).norm() / (2 * CELLS) / depth)) + 1
-        grown = torch.nn.functional.max_pool2d(padded[:, None], 2 * reach + 1, 1, reach)[:, 0]
+        # A square is the product of two lines, which together are far shorter.
+        lines = torch.nn.functional.max_pool2d(padded[:, None], (1, 2 * reach + 1), 1, (0, reach))
+        grown = torch.nn.functional.max_pool2d(lines, (2 * reach + 1, 1), 1, (reach, 0))[:, 0]
         return grown[:, 1:-1, 1:-1] > 0

@@ -52,10 +52,3 @@ def expected_samples(
     hit = (expected > 0).any(-1)
     depth, lengths = near_surface(edges, sample_weights(expected, length), samples, noise)
     return depth, lengths * hit[..., None]
-
-
-def guided(field: Query, rays: Rays, depth: Tensor, lengths: Tensor, background: Tensor) -> Rendering:
-    """Rays sampled at depths that stand for lengths, both (F, R, S), over background (F, R, 3)."""
-    density, colour = field(rays.at(depth))
-    seen, opacity, _ = composite(density, colour, lengths, background)
-    return Rendering(seen, opacity)

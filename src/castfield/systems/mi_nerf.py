@@ -17,12 +17,13 @@ from castfield.fields.codes import Codes
 from castfield.fields.grid import GridField, Prepared, to_density
 from castfield.fields.interaction import build_module
 from castfield.fields.mlp import RADIUS, PaperField
-from castfield.fields.planes import CELLS, cell_centres
+from castfield.fields.planes import CELLS, cell_centres, to_unit
 from castfield.fields.proposal import Proposal
 from castfield.fields.smoothing import AttentionSmoothing
-from castfield.rendering.compositing import Rendering, composite
-from castfield.rendering.march import guided, two_passes
+from castfield.rendering.compositing import Rendering
+from castfield.rendering.march import two_passes
 from castfield.rendering.rays import Rays, pixel_rays, sphere_bounds
+from castfield.systems.grid_rays import rendered, score
 from castfield.training.batches import Batch, Plan
 from castfield.training.schedule import ParameterGroup
 
@@ -163,14 +164,6 @@ class PaperSystem(MINeRF):
         """Nothing to prepare."""
 
 
-def in_the_air(learned: Tensor, prior: Tensor) -> Tensor:
-    """Mean square of the raw density that was learned where the prior sees air, both (F, P), at random places of the box.
-
-    Nothing that a camera saw speaks of what lies behind the visible surface; this keeps it as the prior has it.
-    """
-    return (torch.relu(learned) * (prior < 0)).square().mean()
-
-
 class GridSystem(MINeRF):
     """`field: grid`. Few samples near the surface that a proposal expects; colour and mask loss."""
 
@@ -209,13 +202,9 @@ class GridSystem(MINeRF):
 
     def march(self, people: Tensor, prepared: Prepared, rays: Rays, background: Tensor, noise: Tensor | None = None) -> Rendering:
         """Colours of rays (F, R) of `people` (F,), over background (F, R, 3); noise (F, R, samples) places the samples."""
-
-        def query(points: Tensor) -> tuple[Tensor, Tensor]:
-            density, colour = self.field(points.flatten(1, 2), prepared)
-            return density.unflatten(1, points.shape[1:3]), colour.unflatten(1, points.shape[1:3])
-
-        depth, lengths = self.proposal.samples(rays, people, self.config.samples, noise)
-        return guided(query, rays, depth, lengths, background)
+        unit, lengths = self.proposal.samples(rays, people, self.config.samples, noise)
+        raw, prior = self.field(unit, prepared)
+        return rendered(raw, prior, lengths, background)
 
     def start(self, person: int, prior: Tensor, inside: Tensor) -> None:
         """What is known of a person beforehand: the prior of the raw density (48^3,), and the cells that their masks allow (48^3,)."""
@@ -239,20 +228,13 @@ class GridSystem(MINeRF):
         condition, latent = self.condition(people, batch.expression, self.window_latents(people, batch.rows), False)
         rays = pixel_rays(batch.pixels, batch.rotation, batch.translation, batch.focal, self.spec.train.size)
         noise, places = batch.noise[..., : config.samples].contiguous(), batch.noise[:, ::2, config.samples :]
-        depth, lengths = self.proposal.samples(rays, people, config.samples, noise)
+        unit, lengths = self.proposal.samples(rays, people, config.samples, noise)
         # One look-up for the rays' samples and the places in the air: the planes' gradients are large.
-        air = self.field.box_low + places * (self.field.box_high - self.field.box_low)
-        learned, prior, colours = self.field.parts(
-            torch.cat([rays.at(depth).flatten(1, 2), air], 1), self.prepare(people, condition, latent)
-        )
-        samples = depth.shape[1] * depth.shape[2]
-        density, raw = to_density(learned[:, :samples] + prior[:, :samples]), colours[:, :samples]
-        seen, alpha, _ = composite(density.view_as(depth), torch.sigmoid(raw).unflatten(1, depth.shape[1:]), lengths, batch.background)
-        colour, mask = ((seen - batch.colour) ** 2).mean(), ((alpha - batch.mask) ** 2).mean()
-        total = colour + config.mask_weight * mask + config.air_weight * in_the_air(learned[:, samples:], prior[:, samples:])
+        raw, prior = self.field(torch.cat([unit, 2 * places - 1], 1), self.prepare(people, condition, latent))
+        total, error = score(raw, prior, lengths, batch, config)
         of_latent, of_identity = self.regularisation(latent, people)
         total = total + config.latent_weight * of_latent / max(1, latent.shape[1]) + config.identity_weight * of_identity
-        return total * batch.part, colour.detach() * batch.part
+        return total * batch.part, error * batch.part
 
     def kept_parameters(self) -> list[nn.Parameter]:
         """Where people have planes of their own, all but these and the identity code.
@@ -290,5 +272,5 @@ class GridSystem(MINeRF):
         density = self.proposal.density[person].reshape(-1).clone()
         prepared = self.field.prepare(self._groups(index), condition, latent)
         # As many at once as PyTorch leaves to one thread: where it cuts a tensor for several, softplus gives other last bits.
-        density[inside] = torch.cat([self.field(some[None], prepared)[0][0] for some in points[inside].split(1 << 15)])
+        density[inside] = torch.cat([self.field.density(some[None], prepared)[0] for some in to_unit(points[inside]).split(1 << 15)])
         self.proposal.update(person, density)

@@ -113,6 +113,9 @@ class Batches:
         self.groups = max(g for g in range(1, min(plan.clips, people, plan.frames) + 1) if plan.frames % g == 0)
         self._boxes = [region_boxes(clip) for clip in self.images]
         self._rows = [_window_rows(clip.train_frames, len(clip), plan.window) for clip in self.images]
+        # As plain arrays: indexing a memory map takes longer than the pixels that are read.
+        names = ("frames", "background", "head")
+        self._pictures = [[_pixel_rows(getattr(clip, name)) for name in names] for clip in self.images]
 
     def random(self, step: int, purpose: int = 0) -> np.random.Generator:
         """The generator of a step; `purpose` tells independent uses apart."""
@@ -125,27 +128,27 @@ class Batches:
         rows = np.array([random.integers(len(self.images[p].train_frames)) for p in people])
         frames = [self.images[p].train_frames[row] for p, row in zip(people, rows, strict=True)]
         clips = [self.images[p] for p in people]
-        boxes = np.stack([self._boxes[p][frame] for p, frame in zip(people, frames, strict=True)])
-        columns, lines = self._pixels(random, boxes, clips[0].size)
-        looked: dict[str, list[np.ndarray]] = {"frames": [], "background": [], "head": []}
-        for clip, frame, column, line in zip(clips, frames, columns, lines, strict=True):
-            for name, found in looked.items():
-                found.append(getattr(clip, name)[frame][line, column])
-        colour, background, mask = (torch.from_numpy(np.stack(found)).float() / 255 for found in looked.values())
+        boxes, size = np.stack([self._boxes[p][frame] for p, frame in zip(people, frames, strict=True)]), clips[0].size
+        places = self._pixels(random, boxes, size)
+        looked = [np.empty((*places.shape, channels), np.uint8) for channels in (3, 3, 1)]
+        for n, (person, frame) in enumerate(zip(people, frames, strict=True)):
+            for pictures, found in zip(self._pictures[person], looked, strict=True):
+                pictures.take(places[n] + frame * size * size, 0, found[n], mode="clip")
+        colour, background, mask = (torch.from_numpy(found).float() / 255 for found in looked)
         windows = [self._rows[p][row] for p, row in zip(people, rows, strict=True)]
         expression = [clip.track.expression[clip.train_frames[window]] for clip, window in zip(clips, windows, strict=True)]
         return Batch(
-            torch.from_numpy(people), torch.from_numpy(np.stack(windows)), torch.from_numpy(np.stack(expression)).float(),
+            torch.from_numpy(people), torch.from_numpy(np.stack(windows)), _stack(expression),
             _stack([clip.track.rotation[frame] for clip, frame in zip(clips, frames, strict=True)]),
             _stack([clip.track.translation[frame] for clip, frame in zip(clips, frames, strict=True)]),
             _stack([clip.focal for clip in clips]),
-            torch.from_numpy(np.stack([columns, lines], -1)).float() + 0.5,
-            colour, background, mask,
+            torch.from_numpy(np.stack([places % size, places // size], -1)).float() + 0.5,
+            colour, background, mask[..., 0],
             torch.from_numpy(random.random((plan.frames, plan.rays, plan.noise), np.float32)),
         )  # fmt: skip
 
-    def _pixels(self, random: np.random.Generator, boxes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Columns and lines (F, R), most inside the boxes (F, 3, 4), sorted along the picture, because neighbours share texels."""
+    def _pixels(self, random: np.random.Generator, boxes: np.ndarray, size: int) -> np.ndarray:
+        """Pixels (F, R), counted line by line, most inside the boxes (F, 3, 4), sorted along the picture: neighbours share texels."""
         u = random.random((2, len(boxes), self.plan.rays))
         low, extent = np.zeros_like(u), np.full_like(u, size)
         begin = 0
@@ -154,12 +157,16 @@ class Batches:
             extent[:, :, begin:end] = (boxes[:, region, 2:] - boxes[:, region, :2]).T[:, :, None]
             begin = end
         column, line = np.minimum((low + u * extent).astype(np.int64), size - 1)
-        order = np.sort(line * size + column, -1)
-        return order % size, order // size
+        return np.sort(line * size + column, -1)
 
 
 def _stack(values: Sequence[object]) -> Tensor:
-    return torch.from_numpy(np.stack([np.asarray(v, np.float32) for v in values]))
+    return torch.from_numpy(np.array(values, np.float32))
+
+
+def _pixel_rows(pictures: np.ndarray) -> np.ndarray:
+    """Pictures (T, S, S) or (T, S, S, C) as (T S S, C)."""
+    return np.asarray(pictures).reshape(-1, pictures.shape[3] if pictures.ndim == 4 else 1)
 
 
 def _window_rows(train: np.ndarray, count: int, window: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from castfield.errors import TrainingError
+from castfield.training.adam import Adam
 from castfield.training.batches import Batch, Batches
 from castfield.training.checkpoints import Checkpoints
 from castfield.training.distributed import agree, leader_says, leads, own_shares, sum_gradients, total, wait_for_all
@@ -93,7 +94,7 @@ def fit(
     device = next(system.parameters()).device
     groups = [g for g in system.parameter_groups() if any(p.requires_grad for p in g.parameters)]
     rated = [{"params": [p for p in g.parameters if p.requires_grad], "lr": g.lr * lr_share} for g in groups]
-    optimiser = torch.optim.Adam(rated, betas=(0.9, 0.999), eps=1e-8, fused=True)
+    optimiser = Adam(rated)
     history, sums, count = History(), torch.zeros(2, device=device), 0
     wait_for_all()  # for what the leader may still be writing
     if checkpoints and (state := checkpoints.load()):

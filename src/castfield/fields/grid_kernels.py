@@ -1,0 +1,223 @@
+"""The fast field as CPU kernels (Numba): look-ups and network of a few points at a time, so that nothing leaves the caches in between.
+
+`grid.GridField` says what they compute and `fused.py` calls them. Every kernel gives the same bits on any number of threads: what is
+written in parallel is written to separate places, and every sum has its order. Texels hold their channels side by side; sets of planes
+are given by their addresses, because each person's lie in an array of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from numba import prange
+
+from castfield.fields.kernels import ONE, jit, parallel, place
+from castfield.fields.vectors import add, add_scaled, load, store, where_positive, zeros
+
+ROWS = 64
+"""Points that go through look-ups and network together; a frame's are filled up to a multiple."""
+TILE = 4
+"""Rows whose sums stay in registers together."""
+
+
+@jit
+def _corners(line, column, lines, columns, start):
+    """The four texels round a place on a plane that starts at texel `start`, and their weights."""
+    y0, y1, v = place(line, lines)
+    x0, x1, u = place(column, columns)
+    top, bottom = start + y0 * columns, start + y1 * columns
+    return top + x0, top + x1, bottom + x0, bottom + x1, (ONE - v) * (ONE - u), (ONE - v) * u, v * (ONE - u), v * u
+
+
+@jit
+def _bilinear(to, planes, line, column, lines, columns, start):
+    """`to` plus what the plane from texel `start` on has at a place."""
+    i0, i1, i2, i3, w0, w1, w2, w3 = _corners(line, column, lines, columns, start)
+    to = add_scaled(to, w0, load(to, planes, i0 * len(to)))
+    to = add_scaled(to, w1, load(to, planes, i1 * len(to)))
+    to = add_scaled(to, w2, load(to, planes, i2 * len(to)))
+    return add_scaled(to, w3, load(to, planes, i3 * len(to)))
+
+
+@jit
+def _spread(gradient, planes, line, column, lines, columns, start):
+    """Add a gradient to the four texels from which `_bilinear` has its value."""
+    i0, i1, i2, i3, w0, w1, w2, w3 = _corners(line, column, lines, columns, start)
+    store(add_scaled(load(gradient, planes, i0 * len(gradient)), w0, gradient), planes, i0 * len(gradient))
+    store(add_scaled(load(gradient, planes, i1 * len(gradient)), w1, gradient), planes, i1 * len(gradient))
+    store(add_scaled(load(gradient, planes, i2 * len(gradient)), w2, gradient), planes, i2 * len(gradient))
+    store(add_scaled(load(gradient, planes, i3 * len(gradient)), w3, gradient), planes, i3 * len(gradient))
+
+
+@jit
+def _level(zero, planes, point, sides, depth, start):
+    """What one level has at a point: the sum of its planes over (y, x), (y, z) and (x, z)."""
+    x, y, z = point[0], point[1], point[2]
+    found = _bilinear(zero, planes, y, x, sides, sides, start)
+    found = _bilinear(found, planes, y, z, sides, depth, start + sides * sides)
+    return _bilinear(found, planes, x, z, sides, depth, start + sides * (sides + depth))
+
+
+@jit
+def _tile(start, x, n, weights):
+    """start + x[n + j] @ weights, j = 0 to 3: x (rows, I), weights (I, len(start))."""
+    a = b = c = d = start
+    for k in range(x.shape[1]):
+        row = load(start, weights, k * len(start))
+        a, b = add_scaled(a, x[n, k], row), add_scaled(b, x[n + 1, k], row)
+        c, d = add_scaled(c, x[n + 2, k], row), add_scaled(d, x[n + 3, k], row)
+    return a, b, c, d
+
+
+@jit
+def _write(a, b, c, d, out, n):
+    """Four rows of out (rows, len(a)), from row n on."""
+    store(a, out, n * len(a))
+    store(b, out, (n + 1) * len(a))
+    store(c, out, (n + 2) * len(a))
+    store(d, out, (n + 3) * len(a))
+
+
+@jit
+def _read(like, x, n):
+    """Four rows of x (rows, len(like)), from row n on."""
+    size = len(like)
+    return load(like, x, n * size), load(like, x, (n + 1) * size), load(like, x, (n + 2) * size), load(like, x, (n + 3) * size)
+
+
+@jit
+def _linear(start, x, weights, out):
+    """out (ROWS, O) = start + x (ROWS, I) @ weights (I, O)."""
+    for n in range(0, ROWS, TILE):
+        a, b, c, d = _tile(start, x, n, weights)
+        _write(a, b, c, d, out, n)
+
+
+@jit
+def _rectified(start, x, weights, out):
+    """As `_linear`, with 0 in place of what is negative."""
+    for n in range(0, ROWS, TILE):
+        a, b, c, d = _tile(start, x, n, weights)
+        _write(where_positive(a, a), where_positive(b, b), where_positive(c, c), where_positive(d, d), out, n)
+
+
+@jit
+def _rectified_back(zero, gradient, weights, hidden, out):
+    """out (ROWS, I) = gradient (ROWS, O) @ weights (O, I) where the rectified `hidden` (ROWS, I) is positive, elsewhere 0."""
+    for n in range(0, ROWS, TILE):
+        a, b, c, d = _tile(zero, gradient, n, weights)
+        e, f, g, h = _read(zero, hidden, n)
+        _write(where_positive(e, a), where_positive(f, b), where_positive(g, c), where_positive(h, d), out, n)
+
+
+@jit
+def _add_products(zero, gradient, x, out):
+    """out (O, I) += gradient (ROWS, O)^T @ x (ROWS, I)."""
+    for o in range(0, gradient.shape[1], TILE):
+        a, b, c, d = _read(zero, out, o)
+        for n in range(ROWS):
+            row = load(zero, x, n * len(zero))
+            a, b = add_scaled(a, gradient[n, o], row), add_scaled(b, gradient[n, o + 1], row)
+            c, d = add_scaled(c, gradient[n, o + 2], row), add_scaled(d, gradient[n, o + 3], row)
+        _write(a, b, c, d, out, o)
+
+
+@jit
+def _sum_rows(start, x):
+    """start + the sum of the rows of x (ROWS, O)."""
+    for n in range(ROWS):
+        start = add(start, load(start, x, n * len(start)))
+    return start
+
+
+@cache
+def field_kernels(channels: int, levels: int, width: int) -> tuple[Callable[..., None], Callable[..., None], Callable[..., None]]:
+    """(forward, backward, scatter) of a field with so many channels, levels (the expression's is one) and units."""
+    C, F, W = int(channels), int(channels * levels), int(width)
+
+    @parallel
+    def forward(unit, planes, sides, moved, moved_sides, bias, entry, hidden, hidden_bias, last, last_bias, features, kept, out):
+        """Raw density and colour, out (B, Q, 4), at unit (B, P, 3); Q is P filled up to a multiple of ROWS.
+
+        planes (G,) addresses of sets (texels, C) and moved (B,) of sets (texels', C); sides (levels - 1, 2) and moved_sides (1, 2):
+        texels along x and y and along z; bias (B, W); weights (inputs, outputs). What the way back needs is kept in features (B, Q, F)
+        and kept (2, B, Q, W), unless features is empty.
+        """
+        frames, points, filled = unit.shape[0], unit.shape[1], out.shape[1]
+        group, blocks = frames // len(planes), filled // ROWS
+        for task in prange(frames * blocks):
+            b, first = task // blocks, task % blocks * ROWS
+            if len(features):
+                found, one, two = features[b, first : first + ROWS], kept[0, b, first : first + ROWS], kept[1, b, first : first + ROWS]
+            else:
+                found, one, two = np.empty((ROWS, F), np.float32), np.empty((ROWS, W), np.float32), np.empty((ROWS, W), np.float32)
+            zero = zeros(C)
+            for n in range(ROWS):
+                p, start = min(first + n, points - 1), 0
+                for k in range(len(sides)):
+                    store(_level(zero, planes[b // group], unit[b, p], sides[k, 0], sides[k, 1], start), found, n * F + k * C)
+                    start += sides[k, 0] * (sides[k, 0] + 2 * sides[k, 1])
+                store(_level(zero, moved[b], unit[b, p], moved_sides[0, 0], moved_sides[0, 1], 0), found, (n + 1) * F - C)
+            _rectified(load(zeros(W), bias, b * W), found, entry, one)
+            _rectified(load(zeros(W), hidden_bias, 0), one, hidden, two)
+            _linear(load(zeros(4), last_bias, 0), two, last, out[b, first : first + ROWS])
+
+    @parallel
+    def backward(gradient, entry, hidden, last, features, kept, to_bias, to_entry, to_hidden, to_hidden_bias, to_last, to_last_bias):
+        """Gradients of the network from gradient (B, Q, 4), which is 0 beyond the frame's points; weights (outputs, inputs).
+
+        Those of each frame apart: to_bias (B, W), to_entry (B, W, F), to_hidden (B, W, W), to_hidden_bias (B, W), to_last (B, 4, W)
+        and to_last_bias (B, 4). `features` (B, Q, F) become their own gradient.
+        """
+        frames, filled = gradient.shape[0], gradient.shape[1]
+        for b in prange(frames):
+            one, two = np.empty((ROWS, W), np.float32), np.empty((ROWS, W), np.float32)
+            to_entry[b], to_hidden[b], to_last[b] = np.float32(0), np.float32(0), np.float32(0)
+            of_bias, of_hidden, of_last = zeros(W), zeros(W), zeros(4)
+            for first in range(0, filled, ROWS):
+                given, found = gradient[b, first : first + ROWS], features[b, first : first + ROWS]
+                below, above = kept[0, b, first : first + ROWS], kept[1, b, first : first + ROWS]
+                _add_products(zeros(W), given, above, to_last[b])
+                of_last = _sum_rows(of_last, given)
+                _rectified_back(zeros(W), given, last, above, two)
+                _add_products(zeros(W), two, below, to_hidden[b])
+                of_hidden = _sum_rows(of_hidden, two)
+                _rectified_back(zeros(W), two, hidden, below, one)
+                _add_products(zeros(F), one, found, to_entry[b])
+                of_bias = _sum_rows(of_bias, one)
+                _linear(zeros(F), one, entry, found)
+            store(of_bias, to_bias, b * W)
+            store(of_hidden, to_hidden_bias, b * W)
+            store(of_last, to_last_bias, b * 4)
+
+    @parallel
+    def scatter(unit, gradient, sides, moved_sides, planes, moved):
+        """Gradients of the planes, at addresses planes (G,) and moved (B,), from those of the features (B, Q, F)."""
+        frames, points = unit.shape[0], unit.shape[1]
+        group, own = frames // len(planes), len(planes) * len(sides) * 3
+        # One task a set, level and plane: each owns the texels that it adds to, and they are in the cache because it sets them to 0.
+        for task in prange(own + frames * 3):
+            if task < own:
+                g, k, plane = task // (len(sides) * 3), task // 3 % len(sides), task % 3
+                level, texels, b0, b1 = sides, planes[g], g * group, (g + 1) * group
+            else:
+                g, k, plane = (task - own) // 3, 0, (task - own) % 3
+                level, texels, b0, b1 = moved_sides, moved[g], g, g + 1
+            start = 0
+            for below in range(k):
+                start += level[below, 0] * (level[below, 0] + 2 * level[below, 1])
+            lines, columns = level[k, 0], level[k, 0] if plane == 0 else level[k, 1]
+            if plane > 0:
+                start += lines * (lines + (plane - 1) * columns)
+            first, second = (1, 0) if plane == 0 else (1, 2) if plane == 1 else (0, 2)
+            for t in range(start, start + lines * columns):
+                store(zeros(C), texels, t * C)
+            column = k * C if task < own else F - C
+            for b in range(b0, b1):
+                for p in range(points):
+                    reaches = load(zeros(C), gradient, (b * gradient.shape[1] + p) * F + column)
+                    _spread(reaches, texels, unit[b, p, first], unit[b, p, second], lines, columns, start)
+
+    return forward, backward, scatter
