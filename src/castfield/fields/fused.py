@@ -83,7 +83,8 @@ class _Field(torch.autograd.Function):
         cpu_kernels(unit)
         run, scatter = ctx.kernels
         frames, filled, _ = features.shape
-        gradient = torch.nn.functional.pad(gradients[0], (0, 0, 0, filled - unit.shape[1])).contiguous()
+        missing = filled - unit.shape[1]
+        gradient = (torch.nn.functional.pad(gradients[0], (0, 0, 0, missing)) if missing else gradients[0]).contiguous()
         bias, *weights = (t.new_empty(frames, *t.shape) for t in (hidden[0], entry, hidden, hidden[0], last, last[:, 0]))
         run(*(t.numpy() for t in (gradient, entry, hidden, last, features, kept, bias, *weights)))
         moved, people = unit.new_empty(ctx.shapes[0]), [unit.new_empty(shape) for shape in ctx.shapes[1]]

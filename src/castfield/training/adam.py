@@ -23,7 +23,7 @@ class Adam(torch.optim.Adam):
     def step(self, closure: Any = None) -> Any:
         """Move all parameters that have a gradient."""
         rated = [(p, float(group["lr"])) for group in self.param_groups for p in group["params"] if p.grad is not None]
-        plain = closure is not None or any(p.device.type != "cpu" or p.dtype != torch.float32 for p, _ in rated)
+        plain = closure is not None or not all(p.device.type == "cpu" and p.dtype == torch.float32 and p.is_contiguous() for p, _ in rated)
         if plain or not rated or not cpu_kernels(rated[0][0]):
             return super().step(closure)
         from castfield.training.adam_kernel import BLOCK, move
