@@ -10,6 +10,7 @@ import torch
 
 from castfield.config import GridConfig
 from castfield.fields.fast import cpu_kernels
+from castfield.fields.fused import mix_planes
 from castfield.fields.grid import GridField, Prepared
 from castfield.fields.planes import CELLS, look_up_grid, texels
 from castfield.fields.proposal import Proposal
@@ -92,6 +93,25 @@ def test_without_gradients_the_field_says_the_same():
 def test_the_bits_do_not_depend_on_threads(threads):
     field = new_field()
     assert all(torch.equal(a, b) for a, b in zip(raw(field, 2), raw(field, threads), strict=True))
+
+
+def mixed(dtype, threads=2):
+    torch.manual_seed(0)
+    weights, planes, score = torch.randn(5, 3), torch.randn(3, 200, 4), torch.randn(5, 200, 4)
+    weights, planes, score = weights.to(dtype).requires_grad_(), planes.to(dtype).requires_grad_(), score.to(dtype)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        out = mix_planes(weights, planes)
+        return [out.detach(), *torch.autograd.grad((out * score).sum(), [weights, planes])]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_mixed_planes_agree_with_plain_torch_and_do_not_depend_on_threads():
+    for fast, one, plain in zip(mixed(torch.float32), mixed(torch.float32, 1), mixed(torch.float64), strict=True):
+        torch.testing.assert_close(fast.double(), plain, atol=2e-5, rtol=1e-5)
+        assert torch.equal(fast, one)
 
 
 def test_trilinear_agrees_with_plain_torch(monkeypatch):

@@ -53,10 +53,12 @@ def measure_limits(config: GridConfig, people: int) -> Limits:
 def step_cost(config: GridConfig, people: int, parameters: int) -> Cost:
     """Operations and compulsory traffic of one step, forward and backward, with planes of `people` people in the batch.
 
+    parameters: what the step moves, so without what belongs to people who are not in the batch.
     Operations: the network's three products (three times: forward, and backward to weights and to inputs) and the look-ups' sums of
     twelve texels a level, twice. Traffic: Adam reads weight, gradient and two moments and writes three of them; planes are read and their
-    gradients written; features, two hidden layers and their gradients are each written and read once. What caches absorb, such as a texel
-    that neighbouring samples share, is not counted.
+    gradients written; the mixed expression planes and their gradients are written and read; features, their gradients and two hidden
+    layers wait for the way back. What caches absorb, such as a texel that neighbouring samples share or the gradients of hidden layers,
+    is not counted.
     """
     points = config.frames * (config.rays * config.samples + config.rays // 2)
     features = config.channels * (len(config.resolutions) + 1)
@@ -64,5 +66,5 @@ def step_cost(config: GridConfig, people: int, parameters: int) -> Cost:
     flops = points * (3 * 2 * network + 2 * 2 * 12 * features)
     planes = people * texels(config.resolutions) * config.channels
     moved = config.frames * texels((config.expression_resolution,)) * config.channels
-    activations = points * (features + 2 * config.width + 4)
-    return Cost(float(flops), float(4 * (7 * parameters + 2 * planes + 4 * moved + 4 * activations)))
+    waiting = points * (2 * features + 2 * config.width)
+    return Cost(float(flops), float(4 * (7 * parameters + 2 * planes + 4 * moved + 2 * waiting)))

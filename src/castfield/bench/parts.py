@@ -13,6 +13,7 @@ from castfield.bench.crowd import crowd
 from castfield.bench.limits import measure_limits, step_cost
 from castfield.bench.trials import held_out_psnr, steps_within, time_to, trial, with_train
 from castfield.config import Config
+from castfield.fields.planes import texels
 from castfield.images import ClipImages
 from castfield.layout import Layout
 from castfield.manifest import Manifest
@@ -53,6 +54,7 @@ def speed(bench: Bench) -> Figures:
         rates.append((found.steps - 1) / (found.seconds - found.curve[0][0]))
         parameters = found.model.parameters
     people = min(len(bench.images), grid.clips)
+    parameters -= (len(bench.images) - people) * texels(grid.resolutions) * grid.channels  # Adam leaves the others' planes alone
     limits, cost, rate = measure_limits(grid, people), step_cost(grid, people, parameters), max(rates)
     shares = {"flops": rate * cost.flops / limits.flops, "bandwidth": rate * cost.bytes / limits.bytes}
     return {

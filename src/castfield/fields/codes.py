@@ -25,10 +25,10 @@ class Codes(nn.Module):
         """Latent codes (F, L) of the training frames `rows` (F,) (positions among the clip's training frames) of `clips` (F,)."""
         if not self.latent_dim:
             return self.identity.new_zeros(len(clips), 0)
-        # The frames of a clip stand side by side, and are looked up together.
+        # The frames of a clip stand side by side, and are looked up together; as an embedding, whose way back is the shortest.
         runs, lengths = clips.unique_consecutive(return_counts=True)
         looked = zip(runs.tolist(), rows.split(lengths.tolist()), strict=True)
-        return torch.cat([self.tables[clip].index_select(0, some) for clip, some in looked])
+        return torch.cat([nn.functional.embedding(some, self.tables[clip]) for clip, some in looked])
 
     def mean_latent(self, clip: int) -> Tensor:
         """(L,) mean latent code of a clip."""

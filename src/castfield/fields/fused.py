@@ -29,6 +29,35 @@ def raw_density_and_colour(
     return _Field.apply(unit, (tuple(sides), moved_side), keep, *learned)
 
 
+def mix_planes(weights: Tensor, planes: Tensor) -> Tensor:
+    """weights (B, E) @ planes (E, texels, C) -> (B, texels, C)."""
+    if cpu_kernels(planes):
+        return _Mix.apply(weights, planes)
+    return (weights @ planes.flatten(1)).unflatten(1, planes.shape[1:])
+
+
+class _Mix(torch.autograd.Function):
+    """`mix_planes` by the kernels: products of so few rows with so many columns are not what a library is made for."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, planes: Tensor) -> Tensor:
+        ctx.rows, (run, ctx.back) = _kernels(planes.shape[-1])
+        weights, planes = weights.detach().contiguous(), planes.detach().contiguous()
+        out = planes.new_empty(len(weights), *planes.shape[1:])
+        run(weights.numpy(), planes.numpy(), out.numpy())
+        ctx.save_for_backward(weights, planes)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        weights, planes = ctx.saved_tensors
+        cpu_kernels(planes)
+        mixed, texels, channels = planes.shape
+        to_weights, to_planes = planes.new_empty(-(-texels // ctx.rows), len(weights), mixed, channels), torch.empty_like(planes)
+        ctx.back(*(t.numpy() for t in (weights, planes, gradients[0].contiguous(), to_weights, to_planes)))
+        return to_weights.sum((0, 3)), to_planes
+
+
 class _Field(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, unit: Tensor, levels: tuple[tuple[int, ...], int], keep: bool, *learned: Tensor) -> Tensor:
@@ -54,7 +83,8 @@ class _Field(torch.autograd.Function):
         cpu_kernels(unit)
         run, scatter = ctx.kernels
         frames, filled, _ = features.shape
-        gradient = torch.nn.functional.pad(gradients[0], (0, 0, 0, filled - unit.shape[1])).contiguous()
+        missing = filled - unit.shape[1]
+        gradient = (torch.nn.functional.pad(gradients[0], (0, 0, 0, missing)) if missing else gradients[0]).contiguous()
         bias, *weights = (t.new_empty(frames, *t.shape) for t in (hidden[0], entry, hidden, hidden[0], last, last[:, 0]))
         run(*(t.numpy() for t in (gradient, entry, hidden, last, features, kept, bias, *weights)))
         moved, people = unit.new_empty(ctx.shapes[0]), [unit.new_empty(shape) for shape in ctx.shapes[1]]
@@ -73,8 +103,11 @@ def _sides(resolutions: Sequence[int]) -> np.ndarray:
     return np.array([[r, depth_texels(r)] for r in resolutions], np.int64)
 
 
-def _kernels(channels: int, levels: int, width: int) -> tuple[int, tuple[Callable[..., None], ...]]:
-    """Points that the kernels take together, and the kernels; imported late, because Numba need not be installed."""
+def _kernels(channels: int, *shape: int) -> tuple[int, tuple[Callable[..., None], ...]]:
+    """Rows that the kernels take together, and the kernels of a field (levels, width) or, without its shape, of mixing.
+
+    Imported late, because Numba need not be installed.
+    """
     from castfield.fields import grid_kernels
 
-    return grid_kernels.ROWS, grid_kernels.field_kernels(channels, levels, width)
+    return grid_kernels.ROWS, grid_kernels.field_kernels(channels, *shape) if shape else grid_kernels.mixing_kernels(channels)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from castfield.config import GridConfig
 from castfield.fields.fast import cpu_kernels
-from castfield.fields.fused import WIDTHS, raw_density_and_colour
+from castfield.fields.fused import WIDTHS, mix_planes, raw_density_and_colour
 from castfield.fields.planes import CELLS, look_up_all, look_up_grid, new_planes
 
 DENSITY_SCALE = 100.0
@@ -61,7 +61,7 @@ class GridField(nn.Module):
     def prepare(self, people: Tensor, condition: Tensor, latent: Tensor) -> Prepared:
         """people (G,) whose planes to use, condition (B, o), latent (B, L), with the frames of each person side by side."""
         both = torch.cat([condition, latent], -1)
-        moved = (torch.tanh(self.mix(both)) @ self.expression.flatten(1)).unflatten(1, self.expression.shape[1:])
+        moved = mix_planes(torch.tanh(self.mix(both)), self.expression)
         return Prepared(people, moved, self.entry_condition(both) + self.entry.bias)
 
     def forward(self, unit: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ import numpy as np
 from numba import prange
 
 from castfield.fields.kernels import ONE, jit, parallel, place
-from castfield.fields.vectors import add, add_scaled, load, store, where_positive, zeros
+from castfield.fields.vectors import add, add_product, add_scaled, load, store, where_positive, zeros
 
 ROWS = 64
 """Points that go through look-ups and network together; a frame's are filled up to a multiple."""
@@ -221,3 +221,42 @@ def field_kernels(channels: int, levels: int, width: int) -> tuple[Callable[...,
                     _spread(reaches, texels, unit[b, p, first], unit[b, p, second], lines, columns, start)
 
     return forward, backward, scatter
+
+
+@cache
+def mixing_kernels(channels: int) -> tuple[Callable[..., None], Callable[..., None]]:
+    """(mix, mix_back) of planes with so many channels."""
+    C = int(channels)
+
+    @parallel
+    def mix(weights, planes, out):
+        """out (B, T, C) = weights (B, E) @ planes (E, T, C)."""
+        count = planes.shape[1]
+        for block in prange((count + ROWS - 1) // ROWS):
+            for t in range(block * ROWS, min(count, (block + 1) * ROWS)):
+                for b in range(len(weights)):
+                    mixed = zeros(C)
+                    for e in range(len(planes)):
+                        mixed = add_scaled(mixed, weights[b, e], load(mixed, planes, (e * count + t) * C))
+                    store(mixed, out, (b * count + t) * C)
+
+    @parallel
+    def mix_back(weights, planes, gradient, to_weights, to_planes):
+        """The gradients of both from gradient (B, T, C): to_planes (E, T, C), and to_weights (blocks, B, E, C).
+
+        The latter is still to be summed over blocks of ROWS texels and over channels.
+        """
+        count = planes.shape[1]
+        for block in prange(len(to_weights)):
+            sums = to_weights[block]
+            sums[:] = np.float32(0)
+            for t in range(block * ROWS, min(count, (block + 1) * ROWS)):
+                for e in range(len(planes)):
+                    plane, reaches = load(zeros(C), planes, (e * count + t) * C), zeros(C)
+                    for b in range(len(weights)):
+                        given, at = load(plane, gradient, (b * count + t) * C), (b * len(planes) + e) * C
+                        reaches = add_scaled(reaches, weights[b, e], given)
+                        store(add_product(load(plane, sums, at), plane, given), sums, at)
+                    store(reaches, to_planes, (e * count + t) * C)
+
+    return mix, mix_back

@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 from numba import config, njit, prange
 
+from castfield.fields.vectors import load, opacity, store, zeros
+
 THREADS: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set at run time
 """Threads at most."""
+LENGTH = 16
+"""Numbers in a vector where any length would do."""
 CHUNK = 256
 """Points that a thread takes at a time."""
 _options: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
@@ -71,11 +75,12 @@ def propose(origin, direction, which, guide, low, high, probes, noise, length, u
     noise (N, S) in [0, 1). A ray that meets no density has length 0. The same as `march.expected_samples` on a nearest-cell look-up.
     """
     count, samples, cells = len(origin), length.shape[1], guide.shape[1]
-    each = count // len(which)
+    each, last = count // len(which), np.float32(cells - 1)
     tiny, zero, two = np.float32(1e-8), np.float32(0), np.float32(2)
     part, inset = ONE / np.float32(samples), np.float32(0.02) / np.float32(samples)
     for chunk in prange((count + CHUNK - 1) // CHUNK):
-        cdf = np.empty(probes + 1, np.float32)
+        padded = np.empty((probes + LENGTH - 1) // LENGTH * LENGTH + 1, np.float32)
+        cdf, cell = padded[: probes + 1], np.empty(probes, np.int32)
         start, slope = np.empty(3, np.float32), np.empty(3, np.float32)  # the ray in units of the box: 0 to 1 along each side
         for n in range(chunk * CHUNK, min(count, (chunk + 1) * CHUNK)):
             near, far = zero, np.float32(1e9)
@@ -87,27 +92,26 @@ def propose(origin, direction, which, guide, low, high, probes, noise, length, u
                 side = ONE / (high[axis] - low[axis])
                 start[axis], slope[axis] = (origin[n, axis] - low[axis]) * side, d * side
             step = (max(far, near) - near) / np.float32(probes)
-            grid = guide[which[n // each]]
-            clear, seen, total = ONE, False, zero
+            x0, y0, z0 = start[0] + near * slope[0], start[1] + near * slope[1], start[2] + near * slope[2]
+            dx, dy, dz = step * slope[0], step * slope[1], step * slope[2]
+            for j in range(probes):
+                t = np.float32(j) + HALF
+                x = np.int32(min(max((x0 + t * dx) * np.float32(cells), zero), last))
+                y = np.int32(min(max((y0 + t * dy) * np.float32(cells), zero), last))
+                z = np.int32(min(max((z0 + t * dz) * np.float32(cells), zero), last))
+                cell[j] = (z * np.int32(cells) + y) * np.int32(cells) + x
+            grid, optical = guide[which[n // each]].reshape(-1), zero
             cdf[0] = zero
             for j in range(probes):
-                t = near + (np.float32(j) + HALF) * step
-                x = (start[0] + t * slope[0]) * np.float32(cells)
-                y = (start[1] + t * slope[1]) * np.float32(cells)
-                z = (start[2] + t * slope[2]) * np.float32(cells)
-                if 0 <= x < cells and 0 <= y < cells and 0 <= z < cells:
-                    density = grid[int(z), int(y), int(x)]
-                    if density > zero:
-                        seen = True
-                        through = clear * np.exp(-density * step)
-                        total += clear - through
-                        clear = through
-                cdf[j + 1] = total
-            if total <= zero:
+                optical += grid[cell[j]] * step
+                cdf[j + 1] = optical
+            for j in range(0, probes, LENGTH):
+                store(opacity(load(zeros(LENGTH), padded, j + 1)), padded, j + 1)
+            seen = cdf[probes] > zero
+            if not seen:
                 for j in range(probes + 1):
-                    cdf[j] = np.float32(j) / np.float32(probes)
-                total = ONE
-            share = ONE / total
+                    cdf[j] = np.float32(j)
+            share = ONE / cdf[probes]
             for j in range(probes + 1):
                 cdf[j] *= share
             before, bin = _depth_at(cdf, 0, near, step, inset)

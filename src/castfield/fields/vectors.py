@@ -126,6 +126,35 @@ def over_root(typing: Any, above: Any, below: Any, scale: Any, least: Any) -> An
 
 
 @intrinsic
+def opacity(typing: Any, depth: Any) -> Any:
+    """opacity(depth): 1 - exp(-depth) of optical depths that are 0 or more, to 2e-7 (Cephes' polynomial)."""
+
+    def build(context: Any, builder: Any, sign: Any, values: Any) -> Any:
+        kind = values[0].type
+        whole = ir.VectorType(ir.IntType(32), kind.count)
+
+        def number(value: float) -> Any:
+            return ir.Constant(kind, [value] * kind.count)
+
+        def fused(a: Any, b: Any, c: Any) -> Any:
+            return builder.fadd(builder.fmul(a, b, flags=FUSED), c, flags=FUSED)
+
+        most = number(87.0)
+        x = builder.select(builder.fcmp_ordered("<", values[0], most), values[0], most)
+        # exp(-x) = 2^-n exp(r), |r| <= ln(2) / 2
+        n = builder.fptosi(fused(x, number(1.4426950408889634), number(0.5)), whole)
+        r = fused(builder.sitofp(n, kind), number(0.693359375), builder.fneg(x))
+        r = fused(builder.sitofp(n, kind), number(-2.12194440e-4), r)
+        series = number(1.9875691500e-4)
+        for term in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1.0, 1.0):
+            series = fused(series, r, number(term))
+        bits = builder.shl(builder.sub(ir.Constant(whole, [127] * kind.count), n), ir.Constant(whole, [23] * kind.count))
+        return builder.fsub(number(1.0), builder.fmul(series, builder.bitcast(bits, kind)))
+
+    return depth(depth), build
+
+
+@intrinsic
 def where_positive(typing: Any, of: Any, vector: Any) -> Any:
     """where_positive(of, vector): the vector where `of` is positive, elsewhere zero."""
 

@@ -82,4 +82,5 @@ class _Score(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return ctx.saved_tensors[0] * gradients[0], None, None, None, None
+        (gradient,), scale = ctx.saved_tensors, float(gradients[0])
+        return gradient if scale == 1 else gradient * scale, None, None, None, None

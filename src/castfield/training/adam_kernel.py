@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from castfield.fields.kernels import jit, parallel
+from castfield.fields.kernels import LENGTH, jit, parallel
 from castfield.fields.vectors import add_product, add_scaled, load, over_root, store, zeros
 from castfield.training.adam import BETAS, EPSILON
 
 BLOCK = 4096
 """Numbers that a thread takes at a time."""
-LENGTH = 16
 KEEP_MEAN, KEEP_SQUARE, TINY = np.float32(BETAS[0]), np.float32(BETAS[1]), np.float32(EPSILON)
 MIX_MEAN, MIX_SQUARE = np.float32(1 - BETAS[0]), np.float32(1 - BETAS[1])
 
