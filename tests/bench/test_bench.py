@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 from made_scene import made_clip
+from torch.optim.optimizer import _global_optimizer_pre_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from castfield.bench.crowd import film_stranger, load_stranger, stranger
 from castfield.bench.limits import step_cost
 from castfield.bench.memory import blank_clip, held
 from castfield.bench.plot import draw
+from castfield.bench.steps import step_parts
 from castfield.bench.table import table
 from castfield.bench.trials import held_out_psnr, time_to, trial
 from castfield.systems.model import build_model
@@ -50,6 +52,16 @@ def test_operations_are_those_that_pytorch_counts(monkeypatch):
     # The module, the codes and the mixing of expression planes are a little more than is counted.
     assert cost.flops - look_ups == pytest.approx(counter.get_total_flops(), rel=0.25)
     assert cost.flops - look_ups <= counter.get_total_flops()
+
+
+def test_the_parts_of_a_step_add_up_and_the_watch_is_put_away():
+    began = time.monotonic()
+    parts = step_parts(small_config(), CLIPS, None, steps=20)
+    assert set(parts) == {"draw", "proposal", "forward and loss", "Adam", "backward and the rest"}
+    assert min(parts.values()) >= 0
+    assert parts["forward and loss"] > 0
+    assert 20 * sum(parts.values()) / 1000 < time.monotonic() - began
+    assert not _global_optimizer_pre_hooks
 
 
 def test_looking_does_not_count_as_training_and_learning_shows():

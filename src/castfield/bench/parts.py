@@ -11,6 +11,7 @@ import numpy as np
 
 from castfield.bench.crowd import crowd
 from castfield.bench.limits import measure_limits, step_cost
+from castfield.bench.steps import step_parts
 from castfield.bench.trials import held_out_psnr, steps_within, time_to, trial, with_train
 from castfield.config import Config
 from castfield.fields.planes import texels
@@ -65,6 +66,7 @@ def speed(bench: Bench) -> Figures:
         "share_of_flops": round(shares["flops"], 3),
         "share_of_bandwidth": round(shares["bandwidth"], 3),
         "share_of_limit": round(max(shares.values()), 3),
+        "step_ms": step_parts(config, bench.images, bench.rig),
     }
 
 

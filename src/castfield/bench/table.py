@@ -13,6 +13,7 @@ NAMES = {
     "share_of_flops": "share of the attainable FLOP/s",
     "share_of_bandwidth": "share of the attainable bandwidth",
     "share_of_limit": "share of the limit that binds",
+    "step_ms": "a step's time by part, ms",
     "psnr_speech_20s": "mid-speech PSNR after 20 s, dB",
     "psnr_speech_90s": "mid-speech PSNR after 90 s, dB",
     "psnr_90s": "PSNR at the end after 90 s, dB",
