@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from castfield.ablation import ROWS, Row, configured, same_person_nearest, table, write_page
+from castfield.ablation import ROWS, Row, configured, same_person_nearest, table
 from castfield.config import Config
 
 
@@ -24,16 +24,11 @@ def test_rows_differ_in_what_they_say_and_in_nothing_else():
     assert [row.module for row in ROWS if len(row.seeds) == 3] == ["baseline", "M", "H"]
 
 
-def test_the_table_gives_mean_and_spread_and_replaces_itself_on_the_page(tmp_path):
+def test_the_table_gives_mean_and_spread():
     runs = [{"acd": 0.010, "mouth_corr": 0.5, "cpu_seconds": 20.0}, {"acd": 0.030, "mouth_corr": 0.7, "cpu_seconds": 30.0}]
     text = table([(Row("`X`", "M", seeds=(0, 1)), runs), (Row("`Y`", "H"), runs[:1])])
     assert "| `X` | 0.020 ± 0.014 | 0.60 ± 0.14 |" in text
     assert "| `Y` | 0.010 | 0.50 |" in text
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- table: make ablation -->\nold\n<!-- end of table -->\nafter\n")
-    for _ in range(2):
-        write_page(text, page)
-        assert page.read_text() == f"before\n<!-- table: make ablation -->\n{text}<!-- end of table -->\nafter\n"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.label)

@@ -20,18 +20,18 @@ from typing import Any
 import numpy as np
 
 from castfield.config import Config, Module, load_config
+from castfield.documents import fill
 from castfield.evaluation import evaluate
 from castfield.images import load_all_images
 from castfield.layout import Layout
 from castfield.manifest import load_manifest
 from castfield.rigs import load_rig
-from castfield.scratch import atomic, fingerprint, scratch, write_json
+from castfield.scratch import fingerprint, scratch, write_json
 from castfield.systems import load_model, train
 from castfield.systems.learn import fingerprint_parts, learning_config
 from castfield.tasks.render import plan, render_task
 
 PAGE = Path("docs/ablation.md")
-BEGIN, END = "<!-- table: make ablation -->\n", "<!-- end of table -->"
 
 
 @dataclass(frozen=True)
@@ -139,14 +139,6 @@ def table(results: Sequence[tuple[Row, list[dict[str, float]]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_page(text: str, page: Path = PAGE) -> None:
-    """Put the table between its marks in the page."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    with atomic(page) as part:
-        part.write_text(before + BEGIN + text + END + after)
-
-
 def main() -> None:
     """Run all rows, printing the table as it grows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -157,7 +149,7 @@ def main() -> None:
     for row in ROWS:
         results.append((row, [measure(configured(config, row, seed, arguments.steps), layout) for seed in row.seeds]))
         print(table(results), flush=True)
-    write_page(table(results))
+    fill(PAGE, "modules", table(results))
     print(f"wrote {PAGE}")
 
 

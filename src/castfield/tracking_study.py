@@ -22,6 +22,7 @@ from castfield import cast, frames, media
 from castfield.cast import filming, performance
 from castfield.clip import Crop, Landmarks
 from castfield.config import Config, load_config
+from castfield.documents import fill
 from castfield.footage import Footage
 from castfield.layout import Layout
 from castfield.rigs.base import Rig
@@ -190,10 +191,7 @@ def main(names: Sequence[str]) -> None:
     for name in names or TABLES:
         table = TABLES[name](config, layout)
         print(f"\n{name}\n{table}", flush=True)
-        page = PAGE.read_text()
-        begin, end = f"<!-- table: {name} -->\n", f"<!-- end: {name} -->"
-        before, _, rest = page.partition(begin)
-        PAGE.write_text(before + begin + table + "\n" + rest[rest.index(end) :])
+        fill(PAGE, name, table)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""python -m castfield.bench: the figures of `metrics/bench.json` and the plot `metrics/bench.svg`, on the clips that are tracked.
+"""python -m castfield.bench: `metrics/bench.json`, the plot `metrics/bench.svg` and the table of `docs/speed.md`.
 
-Wants tracks (`dvc exp run -S dataset=grid fit`). Each part is written when it is done, so that a bench that was stopped keeps what it has;
-`--only` repeats some parts and keeps the other figures.
+Measured on the clips that are tracked (`dvc exp run -S dataset=grid fit`). Each part is written when it is done, so that a bench that
+was stopped keeps what it has; `--only` repeats some parts and keeps the other figures.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import torch
 from castfield.bench import memory
 from castfield.bench.parts import PARTS, Bench
 from castfield.bench.plot import draw
-from castfield.bench.table import table
+from castfield.bench.table import markdown, table
 from castfield.bench.tracking import tracking
 from castfield.config import load_config
+from castfield.documents import fill
 from castfield.errors import CastfieldError
 from castfield.images import load_all_images
 from castfield.layout import Layout
@@ -29,6 +30,7 @@ from castfield.manifest import load_manifest
 from castfield.rigs import load_rig
 from castfield.scratch import write_json
 
+PAGE = Path("docs/speed.md")
 ALL = PARTS | {"memory": memory.measure, "tracking": tracking}
 
 
@@ -63,8 +65,9 @@ def main() -> None:
         figures |= ALL[name](bench)
         write_json(path, figures)
     draw(figures, layout.metrics / "bench.svg")
+    fill(PAGE, "bench", markdown(figures))
     print(table(figures))
-    print(f"wrote {path} and {layout.metrics / 'bench.svg'}")
+    print(f"wrote {path}, {layout.metrics / 'bench.svg'} and the table of {PAGE}")
 
 
 if __name__ == "__main__":

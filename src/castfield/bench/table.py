@@ -1,4 +1,4 @@
-"""The figures of the bench as a table for the terminal."""
+"""The figures of the bench as a table, for the terminal and for `docs/speed.md`."""
 
 from __future__ import annotations
 
@@ -39,9 +39,18 @@ NAMES = {
 
 def table(figures: dict[str, Any]) -> str:
     """Lines `name  value`; what was not measured is left out, what was not reached says so."""
-    shown = [(name, _text(figures[key])) for key, name in NAMES.items() if key in figures]
+    shown = _rows(figures)
     width = max(len(name) for name, _ in shown)
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in shown)
+
+
+def markdown(figures: dict[str, Any]) -> str:
+    """The same as Markdown."""
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in _rows(figures))])
+
+
+def _rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(name, _text(figures[key])) for key, name in NAMES.items() if key in figures]
 
 
 def _text(value: Any) -> str:
