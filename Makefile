@@ -24,6 +24,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $$(grep -E '^(setuptools|wheel)==' requirements.lock)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(RUN) -m castfield.compiling
 	@touch $(READY)
 
 demo: setup ## the whole DAG on the synthetic cast, then metrics, page and videos

@@ -18,13 +18,11 @@ from castfield.layout import Layout
 from castfield.systems import personalize, train
 
 SIZE = 32
-GRID = GridConfig(steps=60, steps_per_clip=0, resolutions=(16,), expression_resolution=16, rays=64)
+GRID = GridConfig(steps=60, steps_per_clip=0, resolutions=(8, 12, 16), expression_resolution=16, rays=64)
 CONFIG = Config(
     dataset="made",
     work=WorkConfig(runner="inline"),
-    train=TrainConfig(
-        size=SIZE, threads=1, grid=GridConfig(steps=60, steps_per_clip=0, resolutions=(16,), expression_resolution=16, rays=64)
-    ),
+    train=TrainConfig(size=SIZE, threads=1, grid=GRID),
     personalize=PersonalizeConfig(steps=20),
     render=RenderConfig(shown_size=64),
 )
