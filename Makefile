@@ -36,7 +36,7 @@ check: setup ## what is wrong with a video, in seconds: make check VIDEO=<video 
 	@$(BIN)/python -m castfield.check "$(VIDEO)" --page "$(or $(PAGE),data/check)"
 
 test: setup lint ## lint, types and tests (real footage with CASTFIELD_MEDIA=<folder>)
-	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations 15
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 15
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check src stages tests

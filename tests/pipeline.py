@@ -98,7 +98,6 @@ def clone(target: Path, media: Path, clips: list[str]) -> Project:
         "DVC_NO_ANALYTICS": "1",
     }
     project = Project(target, env)
-    seed_rig(scratch)
     for command in (["git", "init", "-q"], ["git", "add", "-A"]):
         project.run(*command)
     project.run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "start")
@@ -120,11 +119,3 @@ def write_manifest(root: Path, clips: list[str]) -> None:
     rows = [{**row, "end": SHORT} for row in grid["clips"] if row["name"] in clips]
     values = {"title": "short", "license": grid["license"], "personal_seen": clips[0], "personal_unseen": clips[-1], "clips": rows}
     (root / "data/manifests/short.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-
-
-def seed_rig(scratch: Path) -> None:
-    """Share the rig's bake (minutes) with the suite's scratch folder; everything else starts cold."""
-    shared = Path(os.environ["CASTFIELD_SCRATCH"])
-    for name in ("anny", "rig"):
-        if (shared / name).is_dir() and not (scratch / name).exists():
-            shutil.copytree(shared / name, scratch / name, copy_function=os.link)

@@ -63,7 +63,7 @@ def test_a_new_clip_costs_one_clip_in_every_preprocessing_stage(project: Project
 
 
 def test_killed_anywhere_a_rerun_ends_with_the_same_metrics(project: Project, tmp_path, media):
-    """SIGKILL at three random points of train and once in every other stage (but the rig, whose bake is shared)."""
+    """SIGKILL at three random points of train and once in every other stage."""
     killed = clone(tmp_path / "killed", media, CLIPS)
     chance = random.Random(0)
     landed = 0
