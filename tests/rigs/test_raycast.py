@@ -24,9 +24,9 @@ def test_hit_points_project_onto_their_own_pixels(yaw):
     camera = hits.interpolate(faces, TRIANGLE) @ rotation.T + translation
     rows, columns = np.nonzero(hits.face >= 0)
     assert len(rows) > 500
-    pixels = 120 * camera[rows, columns, :2] / camera[rows, columns, 2:] + (48, 32)
+    pixels = 120 * camera[:, :2] / camera[:, 2:] + (48, 32)
     np.testing.assert_allclose(pixels, np.stack([columns, rows], -1) + 0.5, atol=1e-3)
-    np.testing.assert_allclose(hits.depth[rows, columns], camera[rows, columns, 2], rtol=1e-5)
+    np.testing.assert_allclose(hits.depth[rows, columns], camera[:, 2], rtol=1e-5)
 
 
 def test_area_and_what_is_missed():

@@ -20,7 +20,7 @@ from castfield.errors import CastfieldError
 from castfield.geometry import FRONTAL
 from castfield.quiet import quiet
 from castfield.rigs.base import LANDMARKS, Rig
-from castfield.rigs.raycast import RayCaster
+from castfield.rigs.raycast import Hits, RayCaster
 
 SIZE = 448
 FOCAL = 1400.0
@@ -36,6 +36,7 @@ KNEE_MM = 2.0
 COLOURS = {"lips": (165, 90, 85), "mouth": (90, 35, 35), "teeth": (235, 230, 220), "tongue": (175, 85, 85), "eyes": (240, 240, 240)}
 SKIN = (205, 160, 138)
 BROW = (95, 70, 55)
+BACKDROP = (120, 135, 150)
 INSIDE = 0.3
 """A surface whose normal points away from the camera by more than this (a cosine) is seen from within."""
 
@@ -194,23 +195,30 @@ class Camera:
         vertices = self.vertices(view)
         side = self.size * oversampling
         hits = self.caster.cast(vertices, view.rotation, view.translation, self.focal * oversampling, (side / 2, side / 2), (side, side))
-        picture = self.colour[hits.face]
-        rest = hits.interpolate(self.faces, self.rig.neutral.numpy())  # the iris is painted in the neutral head
-        centres = self.rig.eye_centres.numpy()[(rest[..., 0] < 0).astype(int)]
-        off_axis = np.linalg.norm((rest - centres)[..., :2], axis=-1)
-        iris = self.is_eye[hits.face] & (off_axis < IRIS_RADIUS) & (rest[..., 2] > centres[..., 2])
-        picture[self.brows[tuple(_brow_cell(rest).transpose(2, 0, 1))] & self.is_skin[hits.face]] = BROW
-        picture[iris] = np.where(off_axis[iris, None] < IRIS_RADIUS * 0.45, 15, (75, 55, 40))
-        if self.colours is not None:
-            picture = hits.interpolate(self.faces, self.colours)
-        normals = hits.interpolate(self.faces, vertex_normals(vertices, self.faces)) @ view.rotation.T
-        if self.hollow:  # through the open mouth of a model without a cavity one sees the inside of the skull
-            picture[normals[..., 2] > INSIDE] = COLOURS["mouth"]
-        light = 0.45 + 0.55 * np.abs(normals @ np.array([0.2, -0.35, -0.915]))
-        picture = picture * light[..., None]
-        picture[hits.face < 0] = (120, 135, 150)
+        met = hits.face >= 0
+        picture = np.empty((side, side, 3))
+        picture[~met] = BACKDROP
+        picture[met] = self._shade(vertices, view, hits)
         picture = picture.reshape(self.size, oversampling, self.size, oversampling, 3).mean((1, 3))
         return np.clip(picture, 0, 255).astype(np.uint8)
+
+    def _shade(self, vertices: np.ndarray, view: View, hits: Hits) -> np.ndarray:
+        """Colours (N, 3) of the N pixels that show the head."""
+        face = hits.face[hits.face >= 0]
+        colour = self.colour[face]
+        rest = hits.interpolate(self.faces, self.rig.neutral.numpy())  # the iris is painted in the neutral head
+        centres = self.rig.eye_centres.numpy()[(rest[:, 0] < 0).astype(int)]
+        off_axis = np.linalg.norm((rest - centres)[:, :2], axis=-1)
+        iris = self.is_eye[face] & (off_axis < IRIS_RADIUS) & (rest[:, 2] > centres[:, 2])
+        colour[self.brows[tuple(_brow_cell(rest).T)] & self.is_skin[face]] = BROW
+        colour[iris] = np.where(off_axis[iris, None] < IRIS_RADIUS * 0.45, 15, (75, 55, 40))
+        if self.colours is not None:
+            colour = hits.interpolate(self.faces, self.colours)
+        normals = hits.interpolate(self.faces, vertex_normals(vertices, self.faces)) @ view.rotation.T
+        if self.hollow:  # through the open mouth of a model without a cavity one sees the inside of the skull
+            colour[normals[:, 2] > INSIDE] = COLOURS["mouth"]
+        light = 0.45 + 0.55 * np.abs(normals @ np.array([0.2, -0.35, -0.915]))
+        return colour * light[:, None]
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -28,9 +28,10 @@ class Hits:
     """(H, W) float32 z in camera space, metres; infinite where nothing is met."""
 
     def interpolate(self, faces: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Vertex values (V, C) carried to the pixels: (H, W, C); 0 where nothing is met."""
-        corners = values[faces[np.maximum(self.face, 0)]]
-        return np.einsum("hwk,hwkc->hwc", self.barycentric, corners)
+        """Vertex values (V, C) carried to the N pixels that meet something, row by row: (N, C)."""
+        met = self.face >= 0
+        weight, corner = self.barycentric[met], faces[self.face[met]]
+        return weight[:, :1] * values[corner[:, 0]] + weight[:, 1:2] * values[corner[:, 1]] + weight[:, 2:] * values[corner[:, 2]]
 
 
 class RayCaster:

@@ -40,11 +40,15 @@ def leads() -> bool:
     return rank() == 0
 
 
+def own_parts() -> int:
+    """How many of a step's parts this process computes: as many processes as do not divide PARTS have one each."""
+    return PARTS // world() if PARTS % world() == 0 else 1
+
+
 def own_shares(batch: Batch) -> list[Batch]:
-    """The parts of a batch that this process computes: as many processes as do not divide PARTS have one each."""
-    count = PARTS if PARTS % world() == 0 else world()
-    each = count // world()
-    return [batch.share(k, count) for k in range(rank() * each, (rank() + 1) * each)]
+    """The parts of a batch that this process computes."""
+    each = own_parts()
+    return [batch.share(k, each * world()) for k in range(rank() * each, (rank() + 1) * each)]
 
 
 def threads(wanted: int) -> int:

@@ -17,7 +17,8 @@ from castfield.errors import TrainingError
 from castfield.training.adam import Adam
 from castfield.training.batches import Batch, Batches
 from castfield.training.checkpoints import Checkpoints
-from castfield.training.distributed import agree, leader_says, leads, own_shares, sum_gradients, total, wait_for_all
+from castfield.training.distributed import agree, leader_says, leads, own_parts, own_shares, sum_gradients, total, wait_for_all
+from castfield.training.parts import Parts
 from castfield.training.schedule import ParameterGroup, exponential
 
 Visit = Callable[[int, float], bool]
@@ -119,19 +120,16 @@ def fit(
             })  # fmt: skip
 
     system.train()
-    with tqdm(total=steps, initial=resumed, desc=title, unit="step", mininterval=1.0, disable=resumed >= steps or not leads()) as bar:
+    bar = tqdm(total=steps, initial=resumed, desc=title, unit="step", mininterval=1.0, disable=resumed >= steps or not leads())
+    with bar, Parts(system.parameters(), own_parts()) as parts:
         for step in range(resumed, steps):
             progress = step / steps
             for group, rate in zip(optimiser.param_groups, groups, strict=True):
                 group["lr"] = exponential(rate.lr, rate.lr_end, progress) * lr_share
             system.before_step(step, batches.random(step, purpose=1), expressions)
             batch = batches.draw(step)
-            losses = torch.zeros_like(sums)
             optimiser.zero_grad()
-            for share in own_shares(batch):
-                loss, error = system.loss(share.to(device), progress)
-                loss.backward()
-                losses += torch.stack([loss.detach(), error])
+            losses = parts.learn(lambda share: system.loss(share.to(device), progress), own_shares(batch))  # noqa: B023 - called now
             losses = sum_gradients(system.parameters(), losses)
             if step % WATCH == 0:
                 _check(system, losses, step, checkpoints, optimiser, [batches.images[p].clip for p in batch.people.unique().tolist()])
