@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,11 +49,20 @@ class Project:
         """Output of a DVC command."""
         return self.run(sys.executable, "-m", "dvc", *arguments, check=check).stdout
 
-    def reproduce(self, stage: str) -> None:
-        """Run one stage, and remember how long it took."""
-        began = time.monotonic()
-        self.dvc("repro", "--single-item", stage)
-        self.seconds[stage] = time.monotonic() - began
+    def reproduce(self, *stages: str) -> None:
+        """Run the DAG, or only the named stages, and remember how long each stage took that ran."""
+        command = [sys.executable, "-m", "dvc", "repro", *(["--single-item", *stages] if stages else [])]
+        said, stage, began = [], "", 0.0
+        with subprocess.Popen(command, cwd=self.root, env=self.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            assert process.stdout
+            for line in process.stdout:
+                said.append(line)
+                if begun := re.match(r"Running stage '(\w+)'", line):
+                    stage, began = begun[1], time.monotonic()
+                elif stage and line.startswith("Updating lock file"):
+                    self.seconds[stage] = time.monotonic() - began
+        if process.returncode:
+            raise AssertionError(f"{' '.join(command)} failed ({process.returncode})\n{''.join(said)[-6000:]}")
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """`metrics/metrics.json`."""

@@ -142,7 +142,7 @@ def table(results: Sequence[tuple[Row, list[dict[str, float]]]]) -> str:
 def main() -> None:
     """Run all rows, printing the table as it grows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=600, help="optimiser steps of every row")
+    parser.add_argument("--steps", type=int, default=1200, help="optimiser steps of every row")
     arguments = parser.parse_args()
     config, layout = load_config(), Layout()
     results: list[tuple[Row, list[dict[str, float]]]] = []

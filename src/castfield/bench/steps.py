@@ -15,6 +15,7 @@ from castfield.rigs import Rig
 from castfield.systems.model import build_model
 from castfield.training.batches import Batches
 from castfield.training.loop import fit
+from castfield.training.parts import Parts
 
 WARM = 8
 """First steps, which are not counted: memory is laid out and kernels are loaded there."""
@@ -40,10 +41,10 @@ class Stopwatch:
 
 
 def step_parts(config: Config, images: Sequence[ClipImages], rig: Rig | None, steps: int = 80) -> dict[str, float]:
-    """Milliseconds of a step for drawing the batch, refreshing the proposal, forward, Adam, and the rest: the way back above all."""
+    """Milliseconds of a step for drawing the batch, refreshing the proposal, the way forth and back, Adam, and the rest."""
     model = build_model(config, images, rig)
     system, batches, watch = model.system, Batches(images, model.system.plan(), config.seed), Stopwatch()
-    system.loss = watch.on("forward and loss", system.loss)
+    learn, Parts.learn = Parts.learn, watch.on("forth and back", Parts.learn)  # type: ignore[method-assign]
     system.before_step = watch.on("proposal", system.before_step)
     batches.draw = watch.on("draw", batches.draw)  # type: ignore[method-assign]
     began_adam = 0.0
@@ -66,8 +67,9 @@ def step_parts(config: Config, images: Sequence[ClipImages], rig: Rig | None, st
     try:
         history = fit(system, batches, steps + WARM, None, title="where the time goes", visit=forget)
     finally:
+        Parts.learn = learn  # type: ignore[method-assign]
         for hook in hooks:
             hook.remove()
     whole = history.seconds - forgotten[0]
-    parts = dict(watch.seconds) | {"backward and the rest": whole - sum(watch.seconds.values())}
+    parts = dict(watch.seconds) | {"the rest": whole - sum(watch.seconds.values())}
     return {name: round(1000 * seconds / steps, 2) for name, seconds in parts.items()}

@@ -1,6 +1,6 @@
 """The parts of a step side by side: on a CPU each has a thread of its own.
 
-Between the kernels, which use all threads by themselves, a step as short as the fast field's is a thousand small operations that use
+Between the kernels, which use all threads by themselves, a step as short as the fast field's is many small operations that use
 one: two parts at once hide them. The sums are the same in whichever order the parts end.
 """
 
