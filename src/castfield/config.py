@@ -10,7 +10,7 @@ import dataclasses
 import re
 import types
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -154,11 +154,11 @@ class GridConfig:
     channels: int = 16
     """Features a plane and level."""
     resolutions: tuple[int, ...] = (32, 64, 128)
-    """Texels along each side of the frontal planes, one level each; depth has a quarter."""
+    """Texels along each side of the frontal planes for pictures of 128 pixels, one level each; depth has a quarter."""
     expression_planes: int = 8
     """Planes that expression mixes."""
     expression_resolution: int = 64
-    """Texels along a side of the expression planes."""
+    """Texels along a side of the expression planes for pictures of 128 pixels."""
     width: int = 64
     """Width of the hidden layers."""
     lr: float = 3e-2
@@ -181,6 +181,15 @@ class GridConfig:
     """Weight of |l|^2 in the loss."""
     identity_weight: float = 1e-4
     """Weight of |i|^2 in the loss."""
+
+    def scaled(self, size: int) -> GridConfig:
+        """For pictures of another size: as many texels a pixel as at 128 pixels."""
+
+        def texels(resolution: int) -> int:
+            return max(4, round(resolution * size / 128))
+
+        levels = tuple(texels(r) for r in self.resolutions)
+        return replace(self, resolutions=levels, expression_resolution=texels(self.expression_resolution))
 
 
 @dataclass(frozen=True)

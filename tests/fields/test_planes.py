@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from castfield.config import GridConfig
 from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, cell_centres, depth_texels, look_up, texels, to_unit
 from castfield.fields.proposal import FLOOR, Proposal
 
@@ -69,3 +70,11 @@ def test_proposal_cells_lie_where_they_are_looked_up():
     proposal.set_hull(0, torch.zeros(CELLS**3, dtype=torch.bool).index_fill(0, torch.tensor([12345]), True))
     found = proposal.along(cell_centres(torch.rand(CELLS**3, 3))[None], torch.tensor([0]))[0]
     assert found.nonzero().flatten().tolist() == [12345]
+
+
+def test_planes_are_as_fine_as_the_pictures():
+    grid = GridConfig()
+    assert grid.scaled(128) == grid
+    assert grid.scaled(256).resolutions == (64, 128, 256)
+    assert grid.scaled(64).expression_resolution == 32
+    assert min(grid.scaled(8).resolutions) == 4

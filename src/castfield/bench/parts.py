@@ -46,7 +46,7 @@ class Bench:
 
 def speed(bench: Bench) -> Figures:
     """Steps and samples a second, and what that is of what the machine can do."""
-    config, grid = bench.config, bench.config.train.grid
+    config, grid = bench.config, bench.config.train.grid.scaled(bench.config.train.size)
     trial(config, bench.images, bench.rig, 8, title="warm-up")
     parameters = 0
     rates = []

@@ -172,7 +172,7 @@ class GridSystem(MINeRF):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        self.config: GridConfig = spec.train.grid
+        self.config: GridConfig = spec.train.grid.scaled(spec.train.size)
         self.shared = spec.train.identity == "conditioning"
         people = len(spec.frames)
         self.field = GridField(1 if self.shared else people, self.module.out_dim, self.codes.latent_dim, self.config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from castfield.systems.mi_nerf import GridSystem, MINeRF, PaperSystem, Spec
 from castfield.systems.shape import density_prior
 from castfield.training.checkpoints import to_bytes
 
-FORMAT = 3
+FORMAT = 4
 SYSTEMS: dict[tuple[str, str], type[MINeRF]] = {("mi_nerf", "grid"): GridSystem, ("mi_nerf", "mlp"): PaperSystem}
 
 
@@ -96,8 +97,9 @@ def build_model(config: Config, images: Sequence[ClipImages], rig: Rig | None) -
     system = SYSTEMS[config.system, config.train.field](spec)
     if isinstance(system, GridSystem):
         system.balance(torch.from_numpy(np.concatenate([clip.track.expression[clip.train_frames] for clip in images])))
-        for person, clip in enumerate(images):
-            system.start(person, *beforehand(clip, rig))
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for person, known in enumerate(pool.map(lambda clip: beforehand(clip, rig), images)):
+                system.start(person, *known)
     return Model(system, config.system, tuple(frames), frames, config.seed)
 
 
