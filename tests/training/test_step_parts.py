@@ -57,3 +57,15 @@ def test_an_error_in_a_part_is_raised(model):
 
     with Parts(model.parameters(), 2) as parts, pytest.raises(ValueError, match="not today"):
         parts.learn(loss, SHARES)
+
+
+def test_parameters_that_are_added_to_each_other_keep_gradients_of_their_own():
+    one, other = nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(4))
+
+    def loss(share: torch.Tensor):
+        return ((one + other) * share).sum(), share.sum()  # autograd has one tensor for both
+
+    with Parts([one, other], len(SHARES)) as parts:
+        parts.learn(loss, SHARES)
+    for parameter in (one, other):
+        torch.testing.assert_close(parameter.grad, sum(share.sum(0) for share in SHARES))

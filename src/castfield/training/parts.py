@@ -42,6 +42,6 @@ class Parts(AbstractContextManager["Parts"]):
         for values, gradients in (self._pool.map if self._pool else map)(one, shares):
             sums += values
             for parameter, gradient in zip(self.learned, gradients, strict=True):
-                if gradient is not None:
-                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+                if gradient is not None:  # not added in place: autograd gives two parameters one tensor where they are added to each other
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         return sums
