@@ -24,6 +24,7 @@ from castfield.config import FitConfig, RigConfig
 from castfield.errors import CastfieldError, ConfigError
 from castfield.rigs import BAKERS, CAST, Rig, cast_folder
 from castfield.rigs.correspondence import expressions
+from castfield.rigs.licensed import read_arrays
 from castfield.rigs.pickled import read_pickle
 from castfield.scratch import fingerprint, scratch
 from castfield.tracking.face_model import FaceModel
@@ -228,6 +229,24 @@ def test_files_of_another_shape_are_refused(rig, tmp_path):
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(CastfieldError, match="cannot be read"):
         bake("smplx", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        # The header of a file that MATLAB saved with -v7.3: SciPy raises NotImplementedError, and names the way out.
+        (b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(384), "HDF reader"),
+        (b"nothing of the kind".ljust(200), "MATLAB file"),
+        (b"", "MATLAB file"),
+    ],
+)
+def test_a_matlab_file_that_cannot_be_read_is_named(tmp_path, content, said):
+    path = tmp_path / "01_MorphableModel.mat"
+    path.write_bytes(content)
+    with pytest.raises(CastfieldError) as refused:
+        read_arrays(path)
+    assert said in str(refused.value)
+    assert path.name in str(refused.value)
 
 
 def test_a_head_that_is_no_face_is_refused(tmp_path):

@@ -82,10 +82,11 @@ def read_arrays(path: Path) -> dict[str, Any]:
             raise CastfieldError("a model file cannot be read", expected="an .npz archive", found=error, where=path) from None
     if path.suffix == ".mat":
         from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
 
         try:
             return {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
-        # SciPy says "not implemented" of MATLAB's HDF5 files (version 7.3); the message names it.
-        except (ValueError, OSError, NotImplementedError, TypeError) as error:
+        # MatReadError: cut short. NotImplementedError: SciPy's own of MATLAB's HDF5 files (version 7.3), with the way out in its message.
+        except (ValueError, OSError, TypeError, MatReadError, NotImplementedError) as error:
             raise CastfieldError("a model file cannot be read", expected="a MATLAB file", found=error, where=path) from None
     return read_pickle(path)
