@@ -48,7 +48,9 @@ def test_same_seed_same_bits_other_seed_other_bits(field, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("field", ["grid", "mlp"])
-def test_an_interrupted_run_ends_with_the_same_bits(field, tmp_path, monkeypatch):
+@pytest.mark.parametrize("points", [200, 8], ids=["a row a step", "steps summed to rows"])
+def test_an_interrupted_run_ends_with_the_same_bits(field, points, tmp_path, monkeypatch):
+    monkeypatch.setattr("castfield.training.loop.CURVE_POINTS", points)  # a long run sums several steps to a row of the curve
     config = small_config(field)
     model, report = train(config, CLIPS, tmp_path / "whole")
     monkeypatch.setenv("CASTFIELD_SCRATCH", str(tmp_path / "other"))

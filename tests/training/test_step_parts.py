@@ -63,9 +63,11 @@ def test_parameters_that_are_added_to_each_other_keep_gradients_of_their_own():
     one, other = nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(4))
 
     def loss(share: torch.Tensor):
-        return ((one + other) * share).sum(), share.sum()  # autograd has one tensor for both
+        value = ((one + other) * share).sum()  # autograd has one tensor for both
+        return value, value / 2
 
     with Parts([one, other], len(SHARES)) as parts:
-        parts.learn(loss, SHARES)
+        sums = parts.learn(loss, SHARES)
+    assert not sums.requires_grad
     for parameter in (one, other):
         torch.testing.assert_close(parameter.grad, sum(share.sum(0) for share in SHARES))

@@ -36,7 +36,7 @@ class Parts(AbstractContextManager["Parts"]):
         def one(share: Any) -> tuple[Tensor, tuple[Tensor | None, ...]]:
             value, error = loss(share)
             # Not `backward`, which would add to the parameters' gradients from several threads.
-            return torch.stack([value.detach(), error]), torch.autograd.grad(value, self.learned, allow_unused=True)
+            return torch.stack([value, error]).detach(), torch.autograd.grad(value, self.learned, allow_unused=True)
 
         sums = torch.zeros(2, device=self.learned[0].device)
         for values, gradients in (self._pool.map if self._pool else map)(one, shares):
