@@ -6,15 +6,27 @@ import os
 from pathlib import Path
 
 import pytest
+from pipeline import only_one
 
 ROOT = Path(__file__).resolve().parents[1]
 # One scratch folder for the whole suite, so that the rig is baked once; tests of the scratch folder itself set their own.
 os.environ.setdefault("CASTFIELD_SCRATCH", str(ROOT / ".castfield"))
 
 
+LONG = ("test_pipeline.py", "test_licensed.py", "test_bench.py", "test_killed.py")
+"""Files of minutes, in the order in which they begin: short ones fill the cores afterwards. The kills need the pipeline's first run."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The pipeline's tests take as long as half of the others together: they begin, and the rest fills the other cores meanwhile."""
-    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+    """Long files first."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +47,9 @@ def rig_folder() -> Path:
 
     sources = sorted(Path(castfield.rigs.__file__).parent.glob("*.py"))
     folder = scratch("tests", f"rig-{fingerprint(*sources)}", "rig.npz").parent
-    if not (folder / "body.npz").exists():  # the last file that is written
-        castfield.rigs.bake(RigConfig(), folder)
+    with only_one(folder):
+        if not (folder / "body.npz").exists():  # the last file that is written
+            castfield.rigs.bake(RigConfig(), folder)
     return folder
 
 

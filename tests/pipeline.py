@@ -1,7 +1,11 @@
-"""A copy of the project in a temporary repository, run with real DVC on short footage of real people."""
+"""A copy of the project in a temporary repository, run with real DVC on short footage of real people.
+
+Two files of tests share one first run (`first_run`), so that two workers can share their work.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -9,14 +13,20 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from castfield.scratch import scratch
+
 ROOT = Path(__file__).resolve().parents[1]
 
+CLIPS = ["bbaf2n", "brbk7n"]
+STAGES = ["rig", "download", "frames", "landmarks", "parse", "fit", "audio", "train", "personalize", "render", "evaluate", "report"]
 SHORT = 1.3
 """Seconds of each clip that the test uses."""
 
@@ -79,6 +89,45 @@ class Project:
             os.killpg(process.pid, 9)
         process.wait()
         return alive
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """A clone in which every stage has run once, undisturbed, and was committed."""
+
+    root: Path
+    env: dict[str, str]
+    seconds: dict[str, float]
+    """What each stage took."""
+    metrics: dict[str, dict[str, float]]
+
+
+def first_run(shared: Path, media: Path) -> FirstRun:
+    """Made by the first who asks; `shared` is a folder that all workers of a run of pytest share.
+
+    Its rig is baked from the views that the suite's rig was baked from.
+    """
+    told = shared / "first_run.json"
+    with only_one(told):
+        if not told.exists():
+            made = clone(shared / "project", media, CLIPS)
+            if (views := scratch("rigs")).is_dir():
+                shutil.copytree(views, made.root / ".castfield/rigs")
+            made.reproduce()
+            assert sorted(made.seconds) == sorted(STAGES)
+            made.run("git", "add", "-A")
+            made.run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "first run")
+            told.write_text(json.dumps({**asdict(made), "root": str(made.root), "metrics": made.metrics()}))
+    values = json.loads(told.read_text())
+    return FirstRun(**{**values, "root": Path(values["root"])})
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """One process at a time makes what lies at `path`; the others wait."""
+    with open(path.parent / f"{path.name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def clone(target: Path, media: Path, clips: list[str]) -> Project:

@@ -1,27 +1,19 @@
-"""The main job as a user does it: `dvc exp run`, `dvc metrics diff`, a new clip, and kills at any point."""
+"""The main job as a user does it: `dvc exp run`, `dvc metrics diff`, a new clip."""
 
 from __future__ import annotations
 
-import random
 import re
-import shutil
+from pathlib import Path
 
 import pytest
-from pipeline import Project, clone, write_manifest
-
-CLIPS = ["bbaf2n", "brbk7n"]
-STAGES = ["rig", "download", "frames", "landmarks", "parse", "fit", "audio", "train", "personalize", "render", "evaluate", "report"]
+from pipeline import CLIPS, STAGES, Project, first_run, write_manifest
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, media) -> Project:
+def project(shared: Path, media: Path, rig_folder: Path) -> Project:
     """A clone in which every stage has run once, committed."""
-    made = clone(tmp_path_factory.mktemp("project"), media, CLIPS)
-    made.reproduce()
-    assert sorted(made.seconds) == sorted(STAGES)
-    made.run("git", "add", "-A")
-    made.run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "first run")
-    return made
+    first = first_run(shared, media)
+    return Project(first.root, first.env, first.seconds)
 
 
 def ran(output: str) -> list[str]:
@@ -60,20 +52,6 @@ def test_a_new_clip_costs_one_clip_in_every_preprocessing_stage(project: Project
     finally:
         project.run("git", "checkout", "-q", ".")
         project.dvc("checkout", "--force")
-
-
-def test_killed_anywhere_a_rerun_ends_with_the_same_metrics(project: Project, tmp_path, media):
-    """SIGKILL at three random points of train and once in every other stage."""
-    killed = clone(tmp_path / "killed", media, CLIPS)
-    chance = random.Random(0)
-    landed = 0
-    for stage in STAGES:
-        for _ in range(3 if stage == "train" else 1):
-            landed += killed.kill_during(stage, chance.uniform(0.2, 0.6) * project.seconds[stage])
-        killed.reproduce(stage)
-    assert landed >= len(STAGES) // 2, "the kills came after the stages had ended"
-    assert killed.metrics() == project.metrics()
-    shutil.rmtree(killed.root)
 
 
 def test_misspelt_parameter_and_module_are_refused_before_anything_runs(project: Project):

@@ -8,8 +8,11 @@ on the lower one. The mean distance that remains is the landmark's spread.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,7 @@ from castfield.geometry import FRONTAL
 from castfield.quiet import quiet
 from castfield.rigs.base import LANDMARKS, Rig
 from castfield.rigs.raycast import Hits, RayCaster
+from castfield.scratch import fingerprint, scratch, write_npz
 
 SIZE = 448
 FOCAL = 1400.0
@@ -30,6 +34,8 @@ IRIS_RADIUS = 0.0062
 BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276))
 """Outlines of the person's right and left brow among the tracker's landmarks."""
 FIRST_PASS = 7
+CHUNK = 45
+"""Views that are kept together: a few seconds' work."""
 KNEE_MM = 2.0
 """Distances are counted squared below this and linearly above, so that a picture tracked badly has little say."""
 
@@ -86,19 +92,39 @@ def _locate(
     rig: Rig, pictures: list[View], tracker: Tracker, bar: tqdm, tolerance_mm: float = np.inf, colours: np.ndarray | None = None
 ) -> Rig:
     """Render, track, and choose the points."""
-    camera = Camera(rig, colours)
-    seen, kept = [], []
-    for view in pictures:
-        points = tracker(camera.render(view))
-        bar.update()
-        if points is not None:
-            seen.append(points)
-            kept.append(view)
+    points = observe(Camera(rig, colours), pictures, tracker, bar)
+    found = np.isfinite(points).all((1, 2))
+    kept = [view for view, is_face in zip(pictures, found, strict=True) if is_face]
     if len(kept) < 0.8 * len(pictures):
         cure = "the model's file must hold a whole face with its eyes, upright, in the units of its publisher; or rig.model=anny"
         fault = "the tracker does not take the rendered heads for faces"
         raise CastfieldError(fault, expected=f"{len(pictures)} views", found=len(kept), cure=cure)
-    return locate(rig, kept, np.stack(seen), tolerance_mm)
+    return locate(rig, kept, points[found], tolerance_mm)
+
+
+def observe(camera: Camera, pictures: list[View], tracker: Tracker, bar: tqdm) -> np.ndarray:
+    """Points (S, 478, 2) in pixels that the tracker sees in pictures of the views, NaN where it finds no face.
+
+    They are kept in the scratch folder, CHUNK views at a time: a bake that was killed goes on where it was.
+    """
+    room, parts = Path(__file__).parent, []
+    for at in range(0, len(pictures), CHUNK):
+        views = pictures[at : at + CHUNK]
+        key = fingerprint(room, camera.fingerprint(), [asdict(view) for view in views], version("mediapipe"))
+        path = scratch("rigs", f"{key}.npz")
+        if not path.exists():
+            seen = np.full((len(views), LANDMARKS, 2), np.nan, np.float32)
+            for k, view in enumerate(views):
+                points = tracker(camera.render(view))
+                if points is not None:
+                    seen[k] = points
+                bar.update()
+            write_npz(path, seen=seen)
+        else:
+            bar.update(len(views))
+        with np.load(path) as kept:
+            parts.append(kept["seen"])
+    return np.concatenate(parts)
 
 
 def paint_brows(rig: Rig) -> Rig:
@@ -184,6 +210,14 @@ class Camera:
         self.hollow = "mouth" not in rig.part_names
         painted = bool(rig.faces_of("brows").any())
         self.brows = brow_map(rig) if painted else np.zeros((480, 480), dtype=bool)
+
+    def fingerprint(self) -> str:
+        """Digest of all that decides on a picture but for the view."""
+        rig = self.rig
+        shapes = [t.numpy() for t in (rig.neutral, rig.identity_basis, rig.expression_basis, rig.eye_centres)]
+        looks = [self.faces, self.colour, self.is_eye, self.is_skin, self.brows, np.zeros(0) if self.colours is None else self.colours]
+        digests = [hashlib.sha256(array.tobytes()).hexdigest() for array in (*shapes, *looks)]
+        return fingerprint(self.size, self.hollow, digests)
 
     def vertices(self, view: View) -> np.ndarray:
         """(V, 3) of the person with the expression."""

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from castfield.errors import CastfieldError
 from castfield.rigs.base import Rig
-from castfield.rigs.correspondence import Camera, Tracker, View, turned_view
+from castfield.rigs.correspondence import Camera, Tracker, View, observe, turned_view
 
 PEOPLE, PER_PERSON = 45, 12
 """Random people, and random expressions and sides of each."""
@@ -80,13 +80,10 @@ def views(rig: Rig) -> list[View]:
 def ask(rig: Rig, pictures: list[View]) -> Answers:
     """Render the views small, as a tracker sees faces anyway, and compare."""
     camera = Camera(rig, size=256)
-    tracked, kept = [], []
-    with Tracker() as tracker:
-        for view in tqdm(pictures, desc="rig: response", unit="view"):
-            points = tracker(camera.render(view))
-            if points is not None:
-                tracked.append(points)
-                kept.append(view)
+    with Tracker() as tracker, tqdm(total=len(pictures), desc="rig: response", unit="view") as bar:
+        points = observe(camera, pictures, tracker, bar)
+    found = np.isfinite(points).all((1, 2))
+    tracked, kept = points[found], [view for view, is_face in zip(pictures, found, strict=True) if is_face]
     if len(kept) < 0.8 * len(pictures):
         raise CastfieldError("the tracker does not find the rendered heads", expected=f"{len(pictures)} views", found=len(kept))
     identity, expression = (np.stack([getattr(v, name) for v in kept]) for name in ("identity", "expression"))
@@ -96,7 +93,7 @@ def ask(rig: Rig, pictures: list[View]) -> Answers:
     depth = place[..., 2:]
     pixels = camera.focal * place[..., :2] / depth + camera.size / 2
     across = rotation[:, None, :2] - (place[..., :2] / depth)[..., None] * rotation[:, None, 2:]
-    return Answers((np.stack(tracked) - pixels) * depth / camera.focal, across, identity, expression)
+    return Answers((tracked - pixels) * depth / camera.focal, across, identity, expression)
 
 
 def learn(answers: Answers) -> np.ndarray:

@@ -1,0 +1,61 @@
+"""What the tracker saw of a rig's pictures is kept: a bake that was killed goes on where it was, with the same points."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tqdm import tqdm
+
+from castfield.rigs import correspondence
+from castfield.rigs.correspondence import Camera, Tracker, observe, views
+
+SIZE = 128
+
+
+@pytest.fixture
+def own_scratch(tmp_path, monkeypatch):
+    """An empty scratch folder, and two views at a time."""
+    monkeypatch.setenv("CASTFIELD_SCRATCH", str(tmp_path))
+    monkeypatch.setattr(correspondence, "CHUNK", 2)
+
+
+class Killed(Exception):
+    """The end of a bake."""
+
+
+def test_a_killed_bake_goes_on_where_it_was(rig, own_scratch, monkeypatch):
+    pictures = views(rig)[:5]
+    camera = Camera(rig, size=SIZE)
+    rendered = []
+    plainly = Camera.render
+
+    def render(self, view, deadly=4):
+        if len(rendered) == deadly:
+            raise Killed
+        rendered.append(view)
+        return plainly(self, view)
+
+    with Tracker() as tracker, tqdm(disable=True) as bar:
+        undisturbed = np.stack([tracker(plainly(camera, view)) for view in pictures])
+        monkeypatch.setattr(Camera, "render", render)
+        with pytest.raises(Killed):
+            observe(camera, pictures, tracker, bar)
+        rendered.clear()
+        assert (observe(camera, pictures, tracker, bar) == undisturbed).all()
+        assert rendered == pictures[4:]
+        rendered.clear()
+        assert (observe(Camera(rig, size=SIZE), pictures, tracker, bar) == undisturbed).all()
+        assert not rendered
+
+
+def test_another_rig_or_size_is_looked_at_anew(rig):
+    seen = {
+        Camera(rig, size=SIZE).fingerprint(),
+        Camera(rig, size=SIZE // 2).fingerprint(),
+        Camera(replace(rig, neutral=rig.neutral * 1.01), size=SIZE).fingerprint(),
+        Camera(rig, np.full(rig.neutral.shape, 100.0), size=SIZE).fingerprint(),
+    }
+    assert len(seen) == 4
+    assert Camera(rig, size=SIZE).fingerprint() in seen
