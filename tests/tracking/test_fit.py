@@ -27,7 +27,7 @@ from castfield.tracking.face_model import (
 )
 from castfield.tracking.fit_metrics import measure
 from castfield.tracking.landmark_fit import fit, inter_ocular
-from castfield.tracking.photometric import Reference, detail, normal_equations, sample
+from castfield.tracking.photometric import NOISE, Reference, Samples, detail, learn_reference, normal_equations, sample, shifts
 from castfield.tracking.sixty_eight import INDICES
 from castfield.tracking.solver import Noise, State, landmark_equations
 from castfield.tracking.surface import POINTS, Surface
@@ -98,6 +98,14 @@ def test_a_known_motion_is_recovered_from_noisy_landmarks(rig, tmp_path):
     assert (track.expression >= 0).all()
     assert (track.expression <= 1).all()
     assert track.valid.all()
+
+
+def test_perspective_tells_the_focal_length_of_a_near_face(rig):
+    """The fit of the person goes on until it has converged: it used to end where the prior stands, at four sides."""
+    truth = _truth(rig)
+    near = {**truth, "focal": 0.45 * FOCAL, "translation": truth["translation"] * [1, 1, 0.45]}
+    track = fit(rig, _seen(rig, near, noise=0.1), SIZE, FitConfig())
+    assert 0.8 < track.focal / near["focal"] < 1.25
 
 
 def test_sixty_eight_points_are_enough(rig, tmp_path):
@@ -190,6 +198,7 @@ def test_derivatives_agree_with_differences(rig):
             identity[column - POSE - d] += small
         else:
             focal *= np.exp(small)
+            pose = pose.moved(np.array([[0, 0, 0, 0, 0, small]]))  # the depth follows
         return project(model.shape(identity, expression), pose, focal, centre)[0]
 
     for column in (*range(POSE), POSE, POSE + 24, POSE + d, POSE + d + 7, POSE + d + rig.identity_dim):
@@ -261,7 +270,8 @@ def _pictured(rig) -> tuple[State, Surface, list[np.ndarray], Reference]:
     surface = Surface.of(rig, state.identity)
     true = sample(surface, [picture] * 4, state, SIZE / 2, None)
     assert true.value.shape == (4, 2, POINTS)
-    reference = Reference(true.value[0], np.full((2, POINTS), 1e4) * (true.visible[0] > 0))
+    trust = np.full((2, POINTS), 1e4) * (true.visible[0] > 0)
+    reference = Reference(true.value[0], np.zeros((3, 2, POINTS)), state.pose.rotation[0], trust)
     return state, surface, [picture] * 4, reference
 
 
@@ -289,6 +299,20 @@ def test_the_picture_corrects_an_expression(rig):
     assert np.abs(away.expression - state.expression).max() < 0.005
 
 
+def test_shading_that_wanders_as_the_head_turns_is_no_motion(rig):
+    """Colours that are linear in the head's turn are told from noise, and expected of a turned head."""
+    rng = np.random.default_rng(0)
+    frames, count = 60, 50
+    turn = rng.normal(0, 0.1, (frames, 3))
+    rotation = rotation_matrix(turn) @ np.diag([1.0, -1.0, -1.0])
+    colour, slope = rng.random((1, 2, count)), rng.normal(0, 0.5, (3, 2, count))
+    value = colour + np.tensordot(turn, slope, 1)
+    samples = Samples(value, value, np.zeros((frames, 2, count, 2)), np.zeros((frames, count, 3)), np.ones((frames, count)))
+    reference = learn_reference(samples, rotation)
+    assert np.abs(reference.colours(rotation) - value).max() < 0.25 * np.abs(value - value.mean(0)).max()
+    assert reference.precision.min() > 0.5 / NOISE**2
+
+
 @pytest.fixture(scope="module")
 def real(media, tmp_path_factory):
     """A second of a real clip: frames, landmarks."""
@@ -304,8 +328,6 @@ def real(media, tmp_path_factory):
 
 
 def test_real_footage_is_fitted_better_than_the_floor_and_the_picture_steadies_the_pose(rig, real):
-    from castfield.tracking.photometric import learn_reference, shifts
-
     frames, landmarks = real
     pictures = [detail(frame) for frame in frames]
     left = {}
@@ -323,7 +345,7 @@ def test_real_footage_is_fitted_better_than_the_floor_and_the_picture_steadies_t
             track.expression.astype(float),
         )  # fmt: skip
         surface = Surface.of(rig, state.identity)
-        reference = learn_reference(sample(surface, pictures, state, SIZE / 2, None))
+        reference = learn_reference(sample(surface, pictures, state, SIZE / 2, None), state.pose.rotation)
         left[photometric] = np.linalg.norm(shifts(sample(surface, pictures, state, SIZE / 2, reference), reference), axis=1).mean()
     assert left[True] < 0.5 * left[False]
     assert left[True] < 0.06

@@ -164,7 +164,8 @@ def jacobian(
     out[..., POSE : POSE + d] = local @ model.expression.transpose(1, 2, 0)[None].astype(np.float32)
     if shared:
         out[..., POSE + d : last - 1] = local @ model.identity.transpose(1, 2, 0)[None].astype(np.float32)
-        out[..., last - 1] = focal * turned[..., :2] / depth[..., None]  # the translation follows, so that u and v stay
+        # The translation follows, so that u, v and the head's size stay.
+        out[..., last - 1] = focal * turned[..., :2] / depth[..., None] + out[..., 5]
     if modes:
         out[..., last:] = local @ model.modes.transpose(1, 2, 0)[None].astype(np.float32)
     return out.reshape(frames, 2 * count, -1)

@@ -64,7 +64,10 @@ def fit_clip(job: Job, out: Path) -> None:
 
 
 def summarise(layout: Layout) -> dict[str, object]:
-    """Figures of `metrics/tracking.json`: means over the clips, each clip's own, and against the truth where it came with the footage."""
+    """Figures of `metrics/tracking.json`: means over the clips, each clip's own, and against the truth where it came with the footage.
+
+    nme_max is the NME of the worst clip, nme_worst that of the worst frame of all.
+    """
     clips: dict[str, dict[str, float]] = {}
     truths: dict[str, dict[str, float]] = {}
     names = Rig.load(layout.rig / "rig.npz").expression_names
@@ -80,6 +83,8 @@ def summarise(layout: Layout) -> dict[str, object]:
             except KeyError as error:
                 raise CastfieldError("the ground truth lacks a field", found=error, where=truth, cure="dvc repro -f download") from None
     summary: dict[str, object] = {**_mean(clips), "clips": clips}
+    if clips:
+        summary["nme_max"] = max(values["nme"] for values in clips.values())
     if truths:
         summary["truth"] = {**_mean(truths), "clips": truths}
     return summary
@@ -88,4 +93,4 @@ def summarise(layout: Layout) -> dict[str, object]:
 def _mean(clips: dict[str, dict[str, float]]) -> dict[str, float]:
     names = sorted({name for values in clips.values() for name in values})
     columns = {name: [values[name] for values in clips.values() if name in values] for name in names}
-    return {name: round(float(max(v) if name == "nme_max" else np.mean(v)), 6) for name, v in columns.items()}
+    return {name: round(float(max(v) if name == "nme_worst" else np.mean(v)), 6) for name, v in columns.items()}

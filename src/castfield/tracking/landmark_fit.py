@@ -166,11 +166,11 @@ def watch(surface: Surface, pictures: list[np.ndarray], reference: Reference, ce
 
 def study(model: FaceModel, surface: Surface, pictures: list[np.ndarray], seen: Observation, state: State, noise: Noise) -> Reference:
     """What the face looks like, from some frames: looked up where landmarks and the last look say that each point is, in turns."""
-    reference = learn_reference(sample(surface, pictures, state, seen.centre, None))
+    reference = learn_reference(sample(surface, pictures, state, seen.centre, None), state.pose.rotation)
     nobody = np.zeros(len(pictures), bool)
     for _ in range(STUDY_ROUNDS):
         state = fit_motion(model, seen, state, noise, None, 2, watch(surface, pictures, reference, seen.centre, nobody))
-        reference = learn_reference(sample(surface, pictures, state, seen.centre, reference))
+        reference = learn_reference(sample(surface, pictures, state, seen.centre, reference), state.pose.rotation)
     return reference
 
 

@@ -4,6 +4,10 @@ Landmarks of a network tremble by a fraction of a pixel, and together, so that t
 an expression weakly, each in its own way. Here points on the fitted surface have a reference colour each (a robust mean over
 training frames), and a frame's pose and expression are asked to bring the picture's colours at their projections to it (direct
 alignment; Lucas and Kanade 1981, Baker and Matthews 2004; of faces: Thies et al. 2016).
+
+The light stays where it is while the head turns. Under first-order spherical harmonics a matte point's colour is linear in its normal
+(Ramamoorthi and Hanrahan 2001), hence nearly linear in the head's turn: each point has such a slope, learned with its colour.
+Without it, shading that wanders over the face is taken for motion, by half a pixel on the cast.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from castfield.tracking.face_model import POSE, project
+from castfield.tracking.face_model import POSE, project, rotation_vector
 from castfield.tracking.solver import State
 from castfield.tracking.surface import Surface
 
@@ -24,6 +28,8 @@ AROUND = 1 / 32
 """Sigma, in sides of the picture, of the mean around a pixel that `detail` takes away."""
 NOISE = 0.012
 """Brightness noise, share of white, below which no point is thought to be exact."""
+USUAL_TURN, FIRM = 0.1, 2.0
+"""Radians that a head turns in a clip; and how many frames of such turns it takes to believe in half of the slope that they show."""
 INDEPENDENT = 200.0
 """How many independent points the face is worth: neighbours see the same skin."""
 
@@ -33,9 +39,17 @@ class Reference:
     """What each point looks like."""
 
     colour: np.ndarray
-    """(C, N) in [0, 1]."""
+    """(C, N) in [0, 1], of a head turned as `facing`."""
+    slope: np.ndarray
+    """(3, C, N) what a turn of one radian about each of the camera's axes adds."""
+    facing: np.ndarray
+    """(3, 3) rotation head -> camera."""
     precision: np.ndarray
     """(C, N) 1 over the variance of the colour over time; 0 for points that are seldom seen."""
+
+    def colours(self, rotation: np.ndarray) -> np.ndarray:
+        """(T, C, N) of heads with rotation (T, 3, 3)."""
+        return self.colour + np.tensordot(_turn(rotation, self.facing), self.slope, 1)
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,8 @@ class Samples:
 
     value: np.ndarray
     """(T, C, N) colour after each frame's gain and offset."""
+    expected: np.ndarray
+    """(T, C, N) colour by the reference; the colour itself where there is none yet."""
     gradient: np.ndarray
     """(T, C, N, 2) per pixel, likewise."""
     turned: np.ndarray
@@ -64,7 +80,7 @@ def detail(frame: np.ndarray) -> np.ndarray:
 def sample(surface: Surface, pictures: Sequence[np.ndarray], state: State, centre: float, reference: Reference | None) -> Samples:
     """Look up the points of a state in its frames' pictures (T of (H, W, C) uint8).
 
-    With a reference, each frame's light is first brought to it by one gain and one offset a channel (robust least squares).
+    With a reference, each frame's light is brought to it by one gain and one offset a channel (robust least squares).
     """
     shape = surface.model.shape(state.identity, state.expression)
     pixels, turned = project(shape, state.pose, state.focal, centre)
@@ -84,36 +100,49 @@ def sample(surface: Surface, pictures: Sequence[np.ndarray], state: State, centr
             value[t, c], gradient[t, c] = looked[:, 0], looked[:, 1:]
         side = min(picture.shape[:2])
         visible[t] *= ((pixels[t] > 1.5) & (pixels[t] < side - 1.5)).all(-1)
-    if reference is not None:
-        weight = visible[:, None] * reference.precision
-        for _ in range(2):
-            gain, offset = _light(value, reference.colour, weight)
-            error = gain[..., None] * value + offset[..., None] - reference.colour
-            weight = visible[:, None] * reference.precision / (1 + error**2 * reference.precision / 4)
-        value = gain[..., None] * value + offset[..., None]
-        gradient = gain[..., None, None] * gradient
-    return Samples(value, gradient, turned, visible)
+    if reference is None:
+        return Samples(value, value, gradient, turned, visible)
+    expected = reference.colours(state.pose.rotation).astype(np.float32)
+    weight = visible[:, None] * reference.precision
+    for _ in range(2):
+        gain, offset = _light(value, expected, weight)
+        error = gain[..., None] * value + offset[..., None] - expected
+        weight = visible[:, None] * reference.precision / (1 + error**2 * reference.precision / 4)
+    return Samples(gain[..., None] * value + offset[..., None], expected, gain[..., None, None] * gradient, turned, visible)
 
 
-def learn_reference(samples: Samples) -> Reference:
-    """Robust mean and scatter of each point's colour over the frames."""
+def learn_reference(samples: Samples, rotation: np.ndarray) -> Reference:
+    """Each point's colour and slope over the frames, whose heads have rotation (T, 3, 3), by robust ridge regression; and the scatter
+    about them."""
+    u, _, v = np.linalg.svd(rotation.mean(0))
+    turn = _turn(rotation, u @ v)
+    known = np.concatenate([np.ones((len(turn), 1)), turn / USUAL_TURN], 1)
+    square = (known[:, :, None] * known[:, None]).reshape(len(known), -1)
+    firm = np.diag([1e-6, *[FIRM] * 3])
     visible = samples.visible[:, None]
-    weight = visible
+    weight = np.broadcast_to(visible, samples.value.shape)
     for _ in range(3):
-        total = np.maximum(weight.sum(0), 1e-9)
-        mean = (weight * samples.value).sum(0) / total
-        error = (samples.value - mean) ** 2
-        scatter = (weight * error).sum(0) / total
+        left = np.tensordot(weight, square, (0, 0)).reshape(*weight.shape[1:], 4, 4) + firm
+        right = np.tensordot(weight * samples.value, known, (0, 0))
+        found = np.linalg.solve(left, right[..., None])[..., 0]  # (C, N, 4)
+        error = (samples.value - np.tensordot(known, found, (1, 2))) ** 2
+        scatter = (weight * error).sum(0) / np.maximum(weight.sum(0), 1e-9)
         weight = visible / (1 + error / (4 * scatter + NOISE**2))
     seen = samples.visible.mean(0) > 0.2
-    return Reference(mean, np.where(seen, 1 / (scatter + NOISE**2), 0.0))
+    slope = np.moveaxis(found[..., 1:], -1, 0) / USUAL_TURN
+    return Reference(found[..., 0], slope, u @ v, np.where(seen, 1 / (scatter + NOISE**2), 0.0))
+
+
+def _turn(rotation: np.ndarray, facing: np.ndarray) -> np.ndarray:
+    """(T, 3) radians from `facing` (3, 3) to rotation (T, 3, 3)."""
+    return rotation_vector(rotation @ facing.T)
 
 
 def normal_equations(
     surface: Surface, samples: Samples, reference: Reference, state: State, centre: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """(T, 6 + d, 6 + d) and (T, 6 + d) of the colour errors for pose and expression."""
-    error = reference.colour - samples.value
+    error = samples.expected - samples.value
     robust = 1 / (1 + error**2 * reference.precision / 4)
     weight = (samples.visible[:, None] * reference.precision * robust * (INDEPENDENT / error.shape[-1])).astype(np.float32)
     translation = state.pose.translation(state.focal, centre)
@@ -141,7 +170,7 @@ def normal_equations(
 
 def shifts(samples: Samples, reference: Reference) -> np.ndarray:
     """(T, 2) pixels: the shift of the picture that would bring each frame nearest to the reference, what is left of the pose error."""
-    error = reference.colour - samples.value
+    error = samples.expected - samples.value
     weight = samples.visible[:, None] * reference.precision / (1 + error**2 * reference.precision / 4)
     square = np.einsum("tcn,tcni,tcnj->tij", weight, samples.gradient, samples.gradient) + 1e-9 * np.eye(2)
     pull = np.einsum("tcn,tcni,tcn->ti", weight, samples.gradient, error)

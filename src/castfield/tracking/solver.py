@@ -17,6 +17,16 @@ from castfield.tracking.face_model import POSE, FaceModel, Pose, jacobian, proje
 
 BATCH = 128
 """Frames whose derivatives are held at once."""
+DAMPING = 1e-2
+"""Share by which a diagonal is first raised."""
+FOCAL_STEP = 0.2
+"""How far the logarithm of the focal length moves in a step."""
+CONVERGED = 1e-3
+"""Share of the cost that a further step must save."""
+HELD = 1e9
+"""Precision with which an activation is held at a bound."""
+ROUNDS = 4
+"""Solutions in which the activations that end at a bound are found."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,14 @@ class State:
 
     def part(self, frames: np.ndarray | slice) -> State:
         return replace(self, pose=self.pose.part(frames), expression=self.expression[frames])
+
+    def chosen(self, other: State, where: np.ndarray) -> State:
+        """This state with the pose and expression of another in the frames `where` (T,)."""
+        pose = Pose(
+            np.where(where[:, None, None], other.pose.rotation, self.pose.rotation),
+            np.where(where[:, None], other.pose.place, self.pose.place),
+        )
+        return replace(self, pose=pose, expression=np.where(where[:, None], other.expression, self.expression))
 
 
 @dataclass(frozen=True)
@@ -149,20 +167,20 @@ def _still(h: np.ndarray, g: np.ndarray, modes: int, eye_distance: float, noise:
     return h[:, :n, :n] - outer @ inner[..., :-1], g[:, :n] - (outer @ inner[..., -1:])[..., 0]
 
 
-def cost(model: FaceModel, seen: Observation, state: State, noise: Noise) -> float:
-    """What `fit_person` minimises but for the priors of what is shared: Cauchy loss of landmarks and pairs, prior of the activations."""
+def cost(model: FaceModel, seen: Observation, state: State, noise: Noise) -> np.ndarray:
+    """(T,) what `fit_person` minimises but for what is shared: Cauchy loss of landmarks and pairs, prior of the activations."""
     pixels, _ = predict(model, state, seen.centre)
     residual = seen.points - pixels
     wide = (noise.robust * seen.scale) ** 2
     share = noise.independent / max(1, seen.weight.shape[1])
-    total = share / noise.landmark**2 * noise.robust**2 * (seen.weight * np.log1p((residual**2).sum(-1) / wide)).sum()
+    total = share / noise.landmark**2 * noise.robust**2 * (seen.weight * np.log1p((residual**2).sum(-1) / wide)).sum(-1)
     if len(model.pairs):
         gap = residual[:, model.pairs[:, 0]] - residual[:, model.pairs[:, 1]]
         both = np.minimum(seen.weight[:, model.pairs[:, 0]], seen.weight[:, model.pairs[:, 1]]) > 0
-        total += (noise.robust / noise.pair) ** 2 * (both * np.log1p((gap**2).sum(-1) / wide)).sum()
+        total += (noise.robust / noise.pair) ** 2 * (both * np.log1p((gap**2).sum(-1) / wide)).sum(-1)
     apart = state.expression[:, model.twins[:, 0]] - state.expression[:, model.twins[:, 1]]
-    prior = ((state.expression / model.deviation) ** 2).sum() + (apart**2).sum() / noise.lopsided**2
-    return float(0.5 * (total + prior) + noise.sparse * state.expression[:, model.one_sided].sum())
+    prior = ((state.expression / model.deviation) ** 2).sum(-1) + (apart**2).sum(-1) / noise.lopsided**2
+    return 0.5 * (total + prior) + noise.sparse * state.expression[:, model.one_sided].sum(-1)
 
 
 def fit_person(
@@ -181,11 +199,14 @@ def fit_person(
     per_frame = noise.frames / len(seen.points)
     diagonal = np.r_[np.full(people, identity_prior), 1 / noise.focal**2]
 
-    def price(now: State) -> float:
+    def price(now: State, frames: np.ndarray) -> float:
         away = np.r_[now.identity, now.log_focal - np.log(prior_focal)]
-        return per_frame * cost(model, seen, now, noise) + float(0.5 * (diagonal * away**2).sum())
+        return per_frame * float(frames.sum()) + float(0.5 * (diagonal * away**2).sum())
 
-    damping, paid = 1e-2, price(state)
+    # Levenberg and Marquardt: each frame, and what is shared, trusts the model as far as it has proved right.
+    damping, shared_damping = np.full(len(seen.points), DAMPING), DAMPING
+    paid = cost(model, seen, state, noise)
+    before = price(state, paid)
     for step in range(steps):
         # The first steps find pose and expression: shape and perspective explain what is left.
         free = np.r_[np.full(people, step >= 2 and not known), step >= 4].astype(bool)
@@ -196,23 +217,37 @@ def fit_person(
             h, g = landmark_equations(model, seen.part(part), state.part(part), noise, shared=True, tremble=False)
             own, gradient = h[:, :n, :n], g[:, :n]
             _expression_prior(own, gradient, state.expression[part], model, noise)
-            _bounds(own, gradient, state.expression[part], model)
-            own[:, range(n), range(n)] *= 1 + damping
+            own[:, range(n), range(n)] *= 1 + damping[part, None]
+            _solve(own, gradient, state.expression[part], model)
             inner = np.linalg.solve(own, np.concatenate([h[:, :n, n:], gradient[..., None]], -1))
             shared_h += per_frame * (h[:, n:, n:] - h[:, n:, :n] @ inner[..., :-1]).sum(0)
             shared_g += per_frame * (g[:, n:] - (h[:, n:, :n] @ inner[..., -1:])[..., 0]).sum(0)
             keep.append(inner)
-        shared_h[range(people + 1), range(people + 1)] *= 1 + damping
+        shared_h[range(people + 1), range(people + 1)] *= 1 + shared_damping
         change = np.zeros(people + 1)
         change[free] = np.linalg.solve(shared_h[np.ix_(free, free)], shared_g[free])
+        if abs(change[-1]) > FOCAL_STEP:  # perspective is far from linear: only so far, and the person as it is best then
+            change[-1] = np.copysign(FOCAL_STEP, change[-1])
+            free[-1] = False
+            change[free] = np.linalg.solve(shared_h[np.ix_(free, free)], (shared_g - shared_h[:, -1] * change[-1])[free])
         inner = np.concatenate(keep)
-        moved = replace(state, identity=state.identity + change[:-1], log_focal=state.log_focal + float(np.clip(change[-1], -0.2, 0.2)))
-        moved = _move(moved, inner[..., -1] - inner[..., :-1] @ change, model)
-        price_now = price(moved)
-        if price_now < paid:  # Levenberg and Marquardt: trust the model as far as it has proved right
-            state, paid, damping = moved, price_now, max(damping / 4, 1e-4)
-        else:
-            damping *= 10
+        own_step = inner[..., -1] - inner[..., :-1] @ change
+        own_step[:, 5] += change[-1]  # the depth follows the focal length, so that the head stays as large
+        moved = _move(replace(state, identity=state.identity + change[:-1], log_focal=state.log_focal + float(change[-1])), own_step, model)
+        asked = cost(model, seen, moved, noise)
+        better = asked < paid
+        if together := price(moved, asked) < before:
+            state, paid, shared_damping = moved, asked, max(shared_damping / 3, 1e-4)
+        else:  # the frames for themselves
+            moved, shared_damping = _move(state, inner[..., -1], model), 10 * shared_damping
+            asked = cost(model, seen, moved, noise)
+            better = asked < paid
+            state, paid = state.chosen(moved, better), np.where(better, asked, paid)
+        damping = np.where(better, np.maximum(damping / 3, 1e-4), 4 * damping)
+        now = price(state, paid)
+        if together and step > 5 and now > (1 - CONVERGED) * before:
+            break
+        before = now
     return state
 
 
@@ -258,8 +293,7 @@ def fit_motion(
             g += pull
         if smooth is None:
             h[:, range(n), range(n)] *= 1 + 1e-4
-            _bounds(h, g, state.expression, model)
-            state = _move(state, np.linalg.solve(h, g[..., None])[..., 0], model)
+            state = _move(state, _solve(h, g, state.expression, model), model)
             continue
         second = smooth.second(state.focal, float(np.exp(np.median(state.pose.place[:, 2]))), d)
         state = _move(state, _solve_banded(h, g, state, second, model), model)
@@ -280,7 +314,6 @@ def _solve_banded(h: np.ndarray, g: np.ndarray, state: State, second: np.ndarray
     # Damped before the frames are tied: the ties are stiff, and damping in their proportion would hold back slow motion.
     h[:, range(n), range(n)] *= 1 + 1e-4
     h[:, range(n), range(n)] += tied
-    _bounds(h, g, state.expression, model)
     # Upper diagonals, as LAPACK stores them: band[k, column] is the entry `rows` above the diagonal.
     bottom = len(band) - 1
     for i in range(n):
@@ -292,7 +325,12 @@ def _solve_banded(h: np.ndarray, g: np.ndarray, state: State, second: np.ndarray
         near[1 : frames - 1] += -2 * second
         band[bottom - n].reshape(frames, n)[1:] = near
         band[bottom - 2 * n].reshape(frames, n)[2:] = second
-    return solveh_banded(band, g.reshape(-1)).reshape(frames, n)
+    diagonal = band[bottom].reshape(frames, n)[:, None, :]
+    for _ in range(ROUNDS):
+        step = solveh_banded(band, g.reshape(-1)).reshape(frames, n)
+        if not _end_at_bounds(diagonal, g, step, state.expression, model):
+            break
+    return step
 
 
 def _second_difference(state: State) -> np.ndarray:
@@ -317,12 +355,27 @@ def _expression_prior(h: np.ndarray, g: np.ndarray, expression: np.ndarray, mode
         g[:, POSE + one] -= pull
 
 
-def _bounds(h: np.ndarray, g: np.ndarray, expression: np.ndarray, model: FaceModel) -> None:
-    """Hold activations that stand at a bound and want beyond it (projected Newton; Bertsekas 1982)."""
-    wanted = g[:, POSE : POSE + expression.shape[1]]
-    held = ((expression <= model.low + 1e-6) & (wanted < 0)) | ((expression >= model.high - 1e-6) & (wanted > 0))
-    frame, action = np.nonzero(held)
-    h[frame, POSE + action, POSE + action] += 1e9
+def _solve(h: np.ndarray, g: np.ndarray, expression: np.ndarray, model: FaceModel) -> np.ndarray:
+    """Step (T, n) of each frame by itself, its activations within their bounds; what ends at a bound is held in h and g."""
+    for _ in range(ROUNDS):
+        step = np.linalg.solve(h, g[..., None])[..., 0]
+        if not _end_at_bounds(np.einsum("tii->ti", h)[:, None], g, step, expression, model):
+            break
+    return step
+
+
+def _end_at_bounds(diagonal: np.ndarray, g: np.ndarray, step: np.ndarray, expression: np.ndarray, model: FaceModel) -> bool:
+    """Let activations that a step takes beyond a bound end there, so that the next solution knows it; whether there were any (projected
+    Newton; Bertsekas 1982).
+
+    diagonal (T, 1, n): a view of the diagonals of the equations.
+    """
+    after = expression + step[:, POSE:]
+    frame, action = np.nonzero((after < model.low - 1e-6) | (after > model.high + 1e-6))
+    bound = np.clip(after, model.low, model.high)[frame, action]
+    diagonal[frame, 0, POSE + action] += HELD
+    g[frame, POSE + action] += HELD * (bound - expression[frame, action])
+    return bool(len(frame))
 
 
 def _move(state: State, step: np.ndarray, model: FaceModel) -> State:
