@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from castfield.bench.crowd import film_stranger, load_stranger, stranger
 from castfield.bench.limits import step_cost
-from castfield.bench.memory import blank_clip, held
+from castfield.bench.memory import anonymous_mib, blank_clip, held, most_held
 from castfield.bench.plot import draw
 from castfield.bench.steps import step_parts
 from castfield.bench.table import table
@@ -101,12 +101,24 @@ def test_strangers_differ():
     assert all(a.traits != b.traits for a, b in itertools.combinations(crowd, 2))
 
 
-def test_memory_of_blank_clips_is_measured_while_they_are_trained(tmp_path):
-    clip = blank_clip(0, tmp_path)
-    assert len(clip) == 750
+def test_memory_of_blank_clips_is_measured_while_they_are_trained(tmp_path, monkeypatch):
+    monkeypatch.setenv("CASTFIELD_SCRATCH", str(tmp_path))
+    assert len(blank_clip(0, tmp_path)) == 750
     config = small_config()
     config = replace(config, train=replace(config.train, size=128))
-    assert 10 < held(config, 2) < 20_000
+    assert 10 < held(config, tmp_path, 2) < 20_000
+    assert list((tmp_path / "checkpoints/memory").glob("*/state.pt"))
+
+
+def test_the_most_that_was_held_is_seen_when_it_is_no_longer():
+    def work():
+        block = np.ones(64 << 20, np.uint8)
+        time.sleep(0.1)
+        del block
+        time.sleep(0.05)
+
+    before = anonymous_mib()
+    assert before + 60 < most_held(work) < before + 90
 
 
 def test_the_table_says_what_was_not_reached_and_the_plot_shows_both_curves(tmp_path):

@@ -33,6 +33,7 @@ NAMES = {
     "personal_2s_seconds": "... in s",
     "mib_of_clips": "MiB held in training, by number of 30 s clips",
     "mib_per_clip": "MiB per further clip",
+    "mib_per_long_clip": "... of 300 s",
     "tracking_ratio": "landmarks + parse + fit over the footage's length",
 }
 
