@@ -159,7 +159,9 @@ def grow(head: np.ndarray) -> np.ndarray:
     """Head mask (S, S) uint8 -> (S, S) bool, grown by `DILATION`, so that no hair is left outside."""
     reach = max(1, round(len(head) * DILATION))
     near = torch.from_numpy((head > 12).astype(np.float32))[None, None]
-    return torch.nn.functional.max_pool2d(near, 2 * reach + 1, 1, reach)[0, 0].numpy() > 0
+    # A square is the product of two lines, which together are far shorter.
+    lines = torch.nn.functional.max_pool2d(near, (1, 2 * reach + 1), 1, (0, reach))
+    return torch.nn.functional.max_pool2d(lines, (2 * reach + 1, 1), 1, (reach, 0))[0, 0].numpy() > 0
 
 
 def covers(head: np.ndarray, torso: np.ndarray) -> np.ndarray:
