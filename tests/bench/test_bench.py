@@ -13,13 +13,17 @@ from made_scene import made_clip
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+from castfield.bench import hd
 from castfield.bench.crowd import film_stranger, load_stranger, stranger
 from castfield.bench.limits import step_cost
 from castfield.bench.memory import anonymous_mib, blank_clip, held, most_held
+from castfield.bench.parts import Bench
 from castfield.bench.plot import draw
 from castfield.bench.steps import step_parts
-from castfield.bench.table import table
-from castfield.bench.trials import held_out_psnr, time_to, trial
+from castfield.bench.table import NAMES, table
+from castfield.bench.trials import held_out_psnr, steps_within, time_to, trial
+from castfield.layout import Layout
+from castfield.manifest import load_manifest
 from castfield.systems.model import build_model
 from castfield.training.batches import Batches
 
@@ -78,6 +82,53 @@ def test_looking_does_not_count_as_training_and_learning_shows():
     assert found.curve[-1][1] > found.curve[0][1]
     early = trial(small_config(), CLIPS, None, 30, title="t", marks=list(np.arange(0, 60, 0.01)), score=lambda m: 99.0, until=50.0)
     assert (early.steps, len(early.curve)) == (1, 1)
+
+
+def test_the_clock_ends_a_trial_at_the_first_step_after_its_time():
+    times = []
+
+    def score(model):
+        times.append(time.monotonic())
+        time.sleep(0.3)  # does not count
+        return 0.0
+
+    found = trial(small_config(), CLIPS, None, 10_000, title="t", marks=list(np.arange(0, 9, 0.1)), score=score, seconds=0.5)
+    assert found.seconds >= 0.5
+    assert found.steps < 10_000
+    assert found.curve[-1][0] <= found.seconds < 0.5 + 0.2
+    unseen = trial(small_config(), CLIPS, None, 10_000, title="t", seconds=0.5)
+    assert 0.5 <= unseen.seconds < 0.5 + 0.2
+
+
+def test_so_many_steps_as_fit_are_done_in_the_time():
+    steps = steps_within(small_config(), CLIPS, None, 2.0, warm=30)
+    assert trial(small_config(), CLIPS, None, steps, title="t").seconds == pytest.approx(2.0, rel=0.6)
+
+
+def test_without_its_footage_the_part_hd_says_so_and_with_it_the_film_is_learned(monkeypatch, capsys, tmp_path):
+    monkeypatch.delenv("CASTFIELD_MEDIA", raising=False)
+    bench = Bench(small_config(), Layout(tmp_path), None, [], None)
+    assert hd.hd(bench) == {}
+    assert "aoc.mp4" in capsys.readouterr().out
+    monkeypatch.setattr(hd, "find_in_mirror", lambda names, digest: tmp_path / names[0])
+    monkeypatch.setattr(hd, "tracked", lambda film, config, rig, layout: layout)
+    monkeypatch.setattr(hd, "load_all_images", lambda layout, size: CLIPS[:1])
+    monkeypatch.setattr(hd, "SIZE", 24)
+    monkeypatch.setattr(hd, "TARGET", 10.0)
+    figures = hd.hd(bench)
+    assert figures["hd_psnr_speech"] > 10
+    assert figures["hd_seconds"] > 0
+    assert set(figures) < set(NAMES)
+
+
+def test_a_film_goes_through_the_stages_below_a_root_of_its_own(monkeypatch, tmp_path):
+    seen = []
+    stages = [lambda config, layout: seen.append(load_manifest(layout.manifest(config.dataset)).clips[0])] * 2
+    monkeypatch.setattr(hd, "STAGES", stages)
+    (tmp_path / "rig").mkdir()
+    layout = hd.tracked(tmp_path / "ann.mp4", small_config(), tmp_path / "rig", Layout(tmp_path / "root"))
+    assert layout.rig.resolve() == tmp_path / "rig"
+    assert [(clip.name, clip.path) for clip in seen] == [("ann", str(tmp_path / "ann.mp4"))] * 2
 
 
 def test_a_stranger_is_filmed_once_and_the_truth_lies_on_the_head(rig_folder, tmp_path, monkeypatch):
