@@ -44,6 +44,14 @@ def test_a_clip_at_half_size(layout):
     assert not clip.frames.flags.writeable
 
 
+def test_the_track_stays_in_its_file(layout):
+    clip, truth = load_images(layout, "a", 24), made_clip("a", 12, 48, seed=0).track
+    for name in ("expression", "rotation", "translation", "landmarks"):
+        assert isinstance(getattr(clip.track, name).base, np.memmap), name
+        np.testing.assert_array_equal(getattr(clip.track, name), getattr(truth, name))
+    assert isinstance(clip.boxes.base, np.memmap)
+
+
 def test_it_is_built_once_and_read_again(layout, monkeypatch):
     first = load_all_images(layout, 24)
     assert [c.clip for c in first] == ["a", "b"]

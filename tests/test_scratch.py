@@ -10,7 +10,7 @@ import pytest
 
 import castfield.rigs
 from castfield import scratch
-from castfield.scratch import atomic, fingerprint, write_json, write_npz
+from castfield.scratch import atomic, fingerprint, map_npz, write_json, write_npz
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -30,6 +30,23 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         fail()
     assert target.read_text() == "new"
     assert [p.name for p in target.parent.iterdir()] == ["x.txt"]
+
+
+def test_arrays_are_mapped_from_the_file(tmp_path):
+    arrays = {
+        "a": np.arange(12, dtype=np.float32).reshape(3, 4), "by_columns": np.asfortranarray(np.arange(6).reshape(2, 3)),
+        "flags": np.array([True, False]), "number": np.array(7.5), "word": np.array("face"), "nothing": np.zeros((0, 3)),
+    }  # fmt: skip
+    write_npz(tmp_path / "x.npz", **arrays)
+    mapped = map_npz(tmp_path / "x.npz")
+    assert list(mapped) == list(arrays)
+    for name, array in arrays.items():
+        assert mapped[name].dtype == array.dtype
+        np.testing.assert_array_equal(mapped[name], array)
+        assert type(mapped[name]) is np.ndarray
+        assert isinstance(mapped[name].base, np.memmap)
+    mapped["a"][0] = 9
+    np.testing.assert_array_equal(map_npz(tmp_path / "x.npz")["a"], arrays["a"])
 
 
 def test_json_refuses_what_is_no_number_and_keeps_the_old_file(tmp_path):

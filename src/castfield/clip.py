@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from castfield.errors import ClipError
-from castfield.scratch import write_json, write_npz
+from castfield.scratch import map_npz, write_json, write_npz
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,13 @@ class Track:
         write_npz(path, **{k: np.asarray(v) for k, v in self.__dict__.items()})
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        with np.load(path) as z:
-            values: dict[str, Any] = {k: z[k] for k in z.files}
+    def load(cls, path: Path, mapped: bool = False) -> Self:
+        """Read what `save` wrote; `mapped`: from the file only where it is looked at, so that a long clip takes no more memory."""
+        if mapped:
+            values: dict[str, Any] = map_npz(path)
+        else:
+            with np.load(path) as z:
+                values = {k: z[k] for k in z.files}
         return cls(**{**values, "focal": float(values["focal"]), "size": int(values["size"])})
 
 

@@ -22,7 +22,7 @@ from castfield import media
 from castfield.clip import Split, Track, clip_names, split_frames
 from castfield.errors import ClipError
 from castfield.layout import Layout
-from castfield.scratch import fingerprint, scratch, write_npz
+from castfield.scratch import fingerprint, map_npz, scratch, write_npz
 
 DILATION = 1 / 32
 """The head mask is grown by this share of the picture's side before its inside counts as covered."""
@@ -30,7 +30,7 @@ DILATION = 1 / 32
 
 @dataclass(frozen=True)
 class ClipImages:
-    """One clip at `size` x `size` pixels. The arrays are read-only memory maps: memory does not grow with clips."""
+    """One clip at `size` x `size` pixels. The arrays, those of the track too, are memory maps: memory hardly grows with clips."""
 
     clip: str
     size: int
@@ -78,14 +78,13 @@ def load_images(layout: Layout, clip: str, size: int) -> ClipImages:
     for role, path in sources.items():
         if not path.exists():
             raise ClipError(f"the clip '{clip}' has no {role}", expected=path, cure="dvc repro")
-    track = Track.load(sources["track"])
+    track = Track.load(sources["track"], mapped=True)
     key = fingerprint(clip, size, Path(__file__), sources["frames"], sources["masks"], sources["plate"])
     store = scratch("images", f"{clip}-{size}-{key}")
     if not store.is_dir():
         build(sources["frames"], sources["masks"], sources["plate"], store, size, len(track))
     arrays = {name: np.load(store / f"{name}.npy", mmap_mode="r") for name in ("frames", "head", "background")}
-    with np.load(store / "boxes.npz") as z:
-        boxes = z["boxes"]
+    boxes = map_npz(store / "boxes.npz")["boxes"]
     if len(boxes) != len(track):
         raise ClipError(
             f"the clip '{clip}' has a track of another length", expected=f"{len(boxes)} frames", found=len(track), cure="dvc repro"
@@ -160,7 +159,9 @@ def grow(head: np.ndarray) -> np.ndarray:
     """Head mask (S, S) uint8 -> (S, S) bool, grown by `DILATION`, so that no hair is left outside."""
     reach = max(1, round(len(head) * DILATION))
     near = torch.from_numpy((head > 12).astype(np.float32))[None, None]
-    return torch.nn.functional.max_pool2d(near, 2 * reach + 1, 1, reach)[0, 0].numpy() > 0
+    # A square is the product of two lines, which together are far shorter.
+    lines = torch.nn.functional.max_pool2d(near, (1, 2 * reach + 1), 1, (0, reach))
+    return torch.nn.functional.max_pool2d(lines, (2 * reach + 1, 1), 1, (reach, 0))[0, 0].numpy() > 0
 
 
 def covers(head: np.ndarray, torso: np.ndarray) -> np.ndarray:

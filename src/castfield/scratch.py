@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -69,6 +70,24 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+
+
+def map_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file that `write_npz` wrote, read from it only where they are looked at: they take no memory of their own.
+
+    What is written to them stays in memory.
+    """
+    arrays = {}
+    with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
+        for member in archive.infolist():
+            stream.seek(member.header_offset + 26)  # where a member's own header says how long its name and its extra field are
+            stream.seek(sum(struct.unpack("<HH", stream.read(4))), os.SEEK_CUR)
+            np.lib.format.read_magic(stream)
+            shape, fortran, kind = np.lib.format.read_array_header_1_0(stream)
+            order: Literal["F", "C"] = "F" if fortran else "C"
+            # A plain array: indexing a memory map takes longer.
+            arrays[member.filename.removesuffix(".npy")] = np.asarray(np.memmap(stream, kind, "c", stream.tell(), shape, order))
+    return arrays
 
 
 def sha256(path: Path) -> str:

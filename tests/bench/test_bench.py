@@ -13,13 +13,17 @@ from made_scene import made_clip
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+from castfield.bench import hd
 from castfield.bench.crowd import film_stranger, load_stranger, stranger
 from castfield.bench.limits import step_cost
-from castfield.bench.memory import blank_clip, held
+from castfield.bench.memory import anonymous_mib, blank_clip, held, most_held
+from castfield.bench.parts import Bench
 from castfield.bench.plot import draw
 from castfield.bench.steps import step_parts
-from castfield.bench.table import table
-from castfield.bench.trials import held_out_psnr, time_to, trial
+from castfield.bench.table import NAMES, table
+from castfield.bench.trials import Trial, held_out_psnr, steps_within, time_to, trial
+from castfield.layout import Layout
+from castfield.manifest import load_manifest
 from castfield.systems.model import build_model
 from castfield.training.batches import Batches
 
@@ -80,6 +84,57 @@ def test_looking_does_not_count_as_training_and_learning_shows():
     assert (early.steps, len(early.curve)) == (1, 1)
 
 
+def test_the_clock_ends_a_trial_at_the_first_step_after_its_time():
+    slow = 0.02
+
+    def score(model):
+        time.sleep(slow)
+        return 0.0
+
+    began = time.monotonic()
+    found = trial(small_config(), CLIPS, None, 10_000, title="t", marks=list(np.arange(0, 9, 0.001)), score=score, seconds=0.5)
+    *before, last = [seconds for seconds, _ in found.curve]
+    assert all(seconds < 0.5 for seconds in before)
+    assert 0.5 <= last <= found.seconds + 0.001
+    assert found.seconds <= time.monotonic() - began - slow * len(found.curve), "scoring does not count"
+    unseen = trial(small_config(), CLIPS, None, 10_000, title="t", seconds=0.5)
+    assert unseen.seconds >= 0.5
+    assert unseen.steps < 10_000
+
+
+def test_steps_are_counted_out_by_the_rate_after_the_first_step(monkeypatch):
+    # The first step ends after 3 s, ten more take 0.2 s each.
+    monkeypatch.setattr("castfield.bench.trials.trial", lambda *given, **named: Trial(None, 5.0, 11, [(3.0, 0.0)]))
+    assert steps_within(small_config(), CLIPS, None, 13.0) == 51
+
+
+def test_without_its_footage_the_part_hd_says_so_and_with_it_the_film_is_learned(monkeypatch, capsys, tmp_path):
+    monkeypatch.delenv("CASTFIELD_MEDIA", raising=False)
+    bench = Bench(small_config(), Layout(tmp_path), None, [], None)
+    assert hd.hd(bench) == {}
+    assert "aoc" in capsys.readouterr().out
+    monkeypatch.setattr(hd, "find_in_mirror", lambda names, digest: tmp_path / names[0])
+    monkeypatch.setattr(hd, "tracked", lambda films, config, rig, layout: layout)
+    monkeypatch.setattr(hd, "load_all_images", lambda layout, size: CLIPS)
+    monkeypatch.setattr(hd, "SIZE", 24)
+    monkeypatch.setattr(hd, "TARGET", 10.0)
+    figures = hd.hd(bench)
+    assert min(figures["hd_psnr_speech"].values()) > 10
+    assert figures["hd_seconds"].keys() == {"a", "b"}
+    assert min(figures["hd_seconds"].values()) > 0
+    assert set(figures) < set(NAMES)
+
+
+def test_a_film_goes_through_the_stages_below_a_root_of_its_own(monkeypatch, tmp_path):
+    seen = []
+    stages = [lambda config, layout: seen.append(load_manifest(layout.manifest(config.dataset)).clips[0])] * 2
+    monkeypatch.setattr(hd, "STAGES", stages)
+    (tmp_path / "rig").mkdir()
+    layout = hd.tracked({"ann": tmp_path / "ann.mp4"}, small_config(), tmp_path / "rig", Layout(tmp_path / "root"))
+    assert layout.rig.resolve() == tmp_path / "rig"
+    assert [(clip.name, clip.path) for clip in seen] == [("ann", str(tmp_path / "ann.mp4"))] * 2
+
+
 def test_a_stranger_is_filmed_once_and_the_truth_lies_on_the_head(rig_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("CASTFIELD_SCRATCH", str(tmp_path))
     path = film_stranger(3, rig_folder, 32, 0.2)
@@ -101,12 +156,24 @@ def test_strangers_differ():
     assert all(a.traits != b.traits for a, b in itertools.combinations(crowd, 2))
 
 
-def test_memory_of_blank_clips_is_measured_while_they_are_trained(tmp_path):
-    clip = blank_clip(0, tmp_path)
-    assert len(clip) == 750
+def test_memory_of_blank_clips_is_measured_while_they_are_trained(tmp_path, monkeypatch):
+    monkeypatch.setenv("CASTFIELD_SCRATCH", str(tmp_path))
+    assert len(blank_clip(0, tmp_path)) == 750
     config = small_config()
     config = replace(config, train=replace(config.train, size=128))
-    assert 10 < held(config, 2) < 20_000
+    assert 10 < held(config, tmp_path, 2) < 20_000
+    assert list((tmp_path / "checkpoints/memory").glob("*/state.pt"))
+
+
+def test_the_most_that_was_held_is_seen_when_it_is_no_longer():
+    def work():
+        block = np.ones(64 << 20, np.uint8)
+        time.sleep(0.1)
+        del block
+        time.sleep(0.05)
+
+    before = anonymous_mib()
+    assert before + 60 < most_held(work) < before + 90
 
 
 def test_the_table_says_what_was_not_reached_and_the_plot_shows_both_curves(tmp_path):

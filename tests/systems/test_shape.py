@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 import torch
 from made_scene import made_clip
 
 from castfield.fields.grid import to_density
 from castfield.fields.planes import CELLS, cell_centres
-from castfield.systems.hull import visual_hull
-from castfield.systems.shape import density_prior, signed_distance, vertex_normals
+from castfield.geometry import project
+from castfield.images import grow
+from castfield.systems.hull import SHARE, visual_hull
+from castfield.systems.shape import density_prior, nearest, signed_distance, vertex_normals
 
 RADIUS = 0.08
 
@@ -50,6 +53,16 @@ def test_distance_to_a_sphere():
     torch.testing.assert_close(found, points.norm(dim=1) - RADIUS, atol=spacing, rtol=0)
 
 
+@pytest.mark.parametrize("count", [1, 64, 1000])
+def test_the_nearest_vertex_is_that_of_all_pairs(count, monkeypatch):
+    random = torch.Generator().manual_seed(count)
+    points, vertices = torch.rand(count, 3, generator=random) ** 3, torch.rand(700, 3, generator=random)
+    expected = torch.cdist(points.double(), vertices.double()).argmin(1)
+    assert torch.equal(nearest(points, vertices), expected)
+    monkeypatch.setenv("CASTFIELD_KERNELS", "off")
+    assert torch.equal(nearest(points, vertices), expected)
+
+
 def test_prior_is_opaque_inside_and_air_outside():
     clip = made_clip("a", 10, 16)
     centres = cell_centres()
@@ -61,6 +74,18 @@ def test_prior_is_opaque_inside_and_air_outside():
     assert density[distance > 0.03].max() < 1
     far = density[distance > 0.15].max()
     assert far < density[(distance > 0.03) & (distance < 0.05)].min(), "hair grows near the head"
+
+
+def test_hull_is_what_the_masks_say_of_every_cell():
+    clip, centres = made_clip("a", 12, 64), cell_centres()
+    votes = torch.zeros(len(centres))
+    for frame in clip.train_frames:
+        pose = torch.from_numpy(clip.track.rotation[frame]), torch.from_numpy(clip.track.translation[frame])
+        at = project(centres, *pose, torch.tensor(float(clip.focal)), torch.tensor([32.0, 32.0])).floor().long().clamp(0, 63)
+        votes += torch.from_numpy(grow(clip.head[frame]))[at[:, 1], at[:, 0]]
+    inside = (votes >= SHARE * len(clip.train_frames)).float().view(1, 1, CELLS, CELLS, CELLS)
+    expected = torch.nn.functional.max_pool3d(inside, 3, 1, 1).flatten() > 0
+    assert (visual_hull(clip, centres) != expected).sum() <= 2, "only where a cell falls between two pixels"
 
 
 def test_hull_holds_the_head_and_not_the_rest():

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from castfield.bench import memory
+from castfield.bench.hd import hd
 from castfield.bench.parts import PARTS, Bench
 from castfield.bench.plot import draw
 from castfield.bench.table import markdown, table
@@ -31,7 +32,7 @@ from castfield.rigs import load_rig
 from castfield.scratch import write_json
 
 PAGE = Path("docs/speed.md")
-ALL = PARTS | {"memory": memory.measure, "tracking": tracking}
+ALL = PARTS | {"hd": hd, "memory": memory.measure, "tracking": tracking}
 
 
 def device(threads: int) -> str:

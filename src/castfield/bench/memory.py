@@ -1,88 +1,118 @@
 """Memory against clips: what training holds that cannot be dropped, for more and more long clips.
 
-The pictures of a clip are memory maps, which the system drops and reads again as it likes; what a run holds itself (planes, moments,
-codes, tracks) is what can exhaust a machine. Measured in processes of their own, as the anonymous memory of Linux.
+The pictures and tracks of a clip are memory maps, which the system drops and reads again as it likes; what a run holds itself (planes,
+moments, codes, and what saving them takes) is what can exhaust a machine. Measured in processes of their own, as the anonymous memory
+of Linux.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
+import torch
 
-from castfield.bench.trials import trial
 from castfield.clip import Track, split_frames
 from castfield.config import Config, load_config
 from castfield.images import ClipImages
+from castfield.media import FPS
+from castfield.systems.model import build_model
+from castfield.training.batches import Batches
+from castfield.training.checkpoints import Checkpoints
+from castfield.training.loop import fit
 
-SIZE, FRAMES, D = 128, 750, 52
+SIZE, D = 128, 52
+SECONDS, LONG = 30, 300
+"""Length of the clips, and of the longest that `frames.max_seconds` lets through."""
 COUNTS = (10, 100)
 
 
 def measure(bench: Any) -> dict[str, Any]:
-    """Peak MiB that training holds for casts of COUNTS clips of 30 s, and by how much each further clip raises it."""
-    found = {
-        n: float(subprocess.run([sys.executable, "-m", __name__, str(n)], check=True, capture_output=True, text=True).stdout)
-        for n in COUNTS
-    }
+    """Peak MiB that training holds for casts of COUNTS clips of 30 s, and by how much each further clip, of 30 s or 300 s, raises it."""
     few, many = COUNTS
+    found = {n: _alone(n, SECONDS) for n in COUNTS}
+    each = (found[many] - found[few]) / (many - few)
     return {
         "mib_of_clips": {str(n): round(v, 1) for n, v in found.items()},
-        "mib_per_clip": round((found[many] - found[few]) / (many - few), 2),
+        "mib_per_clip": round(each, 2),
+        "mib_per_long_clip": round(each + (_alone(few, LONG) - found[few]) / few, 2),
     }
 
 
-def blank_clip(number: int, folder: Path) -> ClipImages:
-    """A clip of 30 s whose pictures take no disk: sparse files. What it shows does not matter here."""
-    shapes = {"frames": (FRAMES, SIZE, SIZE, 3), "head": (FRAMES, SIZE, SIZE), "background": (FRAMES, SIZE, SIZE, 3)}
+def _alone(clips: int, seconds: int) -> float:
+    """`held` in a process of its own."""
+    command = [sys.executable, "-m", __name__, str(clips), str(seconds)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def blank_clip(number: int, folder: Path, frames: int = SECONDS * FPS) -> ClipImages:
+    """A clip whose pictures take no disk: sparse files. What it shows does not matter here."""
+    shapes = {"frames": (frames, SIZE, SIZE, 3), "head": (frames, SIZE, SIZE), "background": (frames, SIZE, SIZE, 3)}
     arrays = {name: np.memmap(folder / f"{number}-{name}", np.uint8, "w+", shape=shape) for name, shape in shapes.items()}
     arrays["head"][:2, 32:96, 32:96] = 255
     random = np.random.default_rng(number)
-    pose = np.tile(np.diag([1.0, -1.0, -1.0]).astype(np.float32), (FRAMES, 1, 1))
-    track = Track(
-        np.zeros(1, np.float32), random.random((FRAMES, D), np.float32), pose, np.tile(np.array([0, 0, 1.0], np.float32), (FRAMES, 1)),
-        300.0, SIZE, np.ones(FRAMES, bool), np.zeros((FRAMES, 478, 2), np.float32),
-    )  # fmt: skip
+    pose = np.tile(np.diag([1.0, -1.0, -1.0]).astype(np.float32), (frames, 1, 1))
+    Track(
+        np.zeros(1, np.float32), random.random((frames, D), np.float32), pose, np.tile(np.array([0, 0, 1.0], np.float32), (frames, 1)),
+        300.0, SIZE, np.ones(frames, bool), np.zeros((frames, 478, 2), np.float32),
+    ).save(folder / f"{number}.npz")  # fmt: skip
     return ClipImages(
-        f"blank{number}", SIZE, **arrays, boxes=np.tile([32, 32, 96, 96], (FRAMES, 1)), track=track, split=split_frames(FRAMES)
-    )
+        f"blank{number}", SIZE, **arrays, boxes=np.tile(np.array([32, 32, 96, 96], np.int32), (frames, 1)),
+        track=Track.load(folder / f"{number}.npz", mapped=True), split=split_frames(frames),
+    )  # fmt: skip
 
 
 def anonymous_mib() -> float:
     """Memory of this process that is not backed by a file, MiB (Linux)."""
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith(("Anonymous:", "Swap:"))) / 1024
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "VmSwap:"))) / 1024
 
 
-def held(config: Config, clips: int) -> float:
-    """Largest anonymous memory while a cast of blank clips is trained so long that every clip had its turn, MiB."""
-    most = 0.0
+def most_held(work: Callable[[], object]) -> float:
+    """Largest anonymous memory while some work is done, MiB, looked at every hundredth of a second."""
+    most, done = 0.0, Event()
 
-    def look(model: object) -> float:
+    def watch() -> None:
         nonlocal most
-        most = max(most, anonymous_mib())
-        return 0.0
+        while not done.wait(0.01):
+            most = max(most, anonymous_mib())
 
-    with tempfile.TemporaryDirectory() as folder:
-        images = [blank_clip(n, Path(folder)) for n in range(clips)]
-        trial(
-            config,
-            images,
-            None,
-            6 * max(1, clips // config.train.grid.clips) + 6,
-            title="memory",
-            marks=list(np.arange(0, 600, 0.05)),
-            score=look,
-        )
+    watching = Thread(target=watch)
+    watching.start()
+    try:
+        work()
+    finally:
+        done.set()
+        watching.join()
     return most
+
+
+def held(config: Config, folder: Path, clips: int, seconds: int = SECONDS) -> float:
+    """Largest anonymous memory while a cast of blank clips is trained so long that every clip had its turn, and saved, MiB."""
+    images = [blank_clip(n, folder, seconds * FPS) for n in range(clips)]
+
+    def work() -> None:
+        torch.set_num_threads(config.train.threads)
+        system = build_model(config, images, None).system
+        steps = 6 * max(1, clips // config.train.grid.clips) + 6
+        fit(system, Batches(images, system.plan(), config.seed), steps, Checkpoints("memory", f"{clips}-{seconds}", 0.0), title="memory")
+
+    return most_held(work)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("clips", type=int)
-    print(held(load_config(), parser.parse_args().clips))
+    parser.add_argument("seconds", type=int)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as own:
+        os.environ["CASTFIELD_SCRATCH"] = own
+        print(held(load_config(), Path(own), given.clips, given.seconds))

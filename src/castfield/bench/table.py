@@ -17,6 +17,8 @@ NAMES = {
     "psnr_speech_20s": "mid-speech PSNR after 20 s, dB",
     "psnr_speech_90s": "mid-speech PSNR after 90 s, dB",
     "psnr_90s": "PSNR at the end after 90 s, dB",
+    "hd_psnr_speech": "clips of 512 px at 256 px: mid-speech PSNR, dB",
+    "hd_seconds": "... 28 dB after s",
     "paper_field_psnr_speech": "the paper's field has, dB",
     "paper_field_seconds": "... after s",
     "fast_field_seconds": "... which the fast field has after s",
@@ -33,6 +35,7 @@ NAMES = {
     "personal_2s_seconds": "... in s",
     "mib_of_clips": "MiB held in training, by number of 30 s clips",
     "mib_per_clip": "MiB per further clip",
+    "mib_per_long_clip": "... of 300 s",
     "tracking_ratio": "landmarks + parse + fit over the footage's length",
 }
 

@@ -58,8 +58,10 @@ def trial(
     marks: Sequence[float] = (),
     score: Callable[[Model], float] | None = None,
     until: float = np.inf,
+    seconds: float = np.inf,
 ) -> Trial:
-    """Train for `steps` steps; at each of `marks` (seconds of training) the model is scored, until a score reaches `until` dB.
+    """Train for `steps` steps, or up to the first one after so many `seconds`; at each of `marks` (seconds of training) the model is
+    scored, until a score reaches `until` dB.
 
     What comes before the first step (the mean head's prior, the masks' hull) counts as training; scoring does not.
     """
@@ -68,17 +70,18 @@ def trial(
     model = build_model(config, images, rig)
     before = time.monotonic() - began
     found = Trial(model, 0.0, 0)
-    coming = sorted(mark - before for mark in marks)
+    coming = sorted(marks)
 
-    def look(step: int, seconds: float) -> bool:
-        if not coming or score is None or seconds < coming[0]:
-            return False
-        while coming and coming[0] <= seconds:
+    def look(step: int, spent: float) -> bool:
+        spent += before
+        if not coming or score is None or spent < coming[0]:
+            return spent >= seconds
+        while coming and coming[0] <= spent:
             coming.pop(0)
         model.system.eval()
-        found.curve.append((round(before + seconds, 3), score(model)))
+        found.curve.append((round(spent, 3), score(model)))
         model.system.train()
-        return found.curve[-1][1] >= until
+        return found.curve[-1][1] >= until or spent >= seconds
 
     history = fit(model.system, Batches(images, model.system.plan(), config.seed), steps, None, title=title, visit=look)
     found.seconds, found.steps = before + history.seconds, history.steps
@@ -86,12 +89,10 @@ def trial(
 
 
 def steps_within(config: Config, images: Sequence[ClipImages], rig: Rig | None, seconds: float, warm: int = 48) -> int:
-    """How many steps fit into `seconds` of training on these clips, by the rate of a short run."""
-    short = trial(config, images, rig, 16, title="warm-up")
-    timed = trial(config, images, rig, warm, title="rate")
-    before = short.seconds - 16 * (timed.seconds - short.seconds) / max(1, warm - 16)
-    rate = (timed.seconds - before) / warm
-    return max(1, int(0.96 * (seconds - max(0.0, before)) / rate))
+    """How many steps fit into `seconds` of training on these clips, by the rate of a short run without its first step."""
+    timed = trial(config, images, rig, warm, title="rate", marks=[0.0], score=lambda model: 0.0)
+    first, _ = timed.curve[0]
+    return max(1, 1 + int((seconds - first) * (timed.steps - 1) / (timed.seconds - first)))
 
 
 def time_to(curve: Sequence[tuple[float, float]], target: float) -> float | None:

@@ -17,13 +17,18 @@ def cpu_kernels(points: Tensor) -> Any:
 
     CASTFIELD_KERNELS=off switches the kernels off.
     """
-    if points.device.type != "cpu" or points.dtype != torch.float32 or os.environ.get("CASTFIELD_KERNELS") == "off" or not _installed():
+    if points.device.type != "cpu" or points.dtype != torch.float32 or not has_kernels():
         return None
     import numba
 
     kernels = _started()
     numba.set_num_threads(min(torch.get_num_threads(), kernels.THREADS))
     return kernels
+
+
+def has_kernels() -> bool:
+    """Whether there are kernels, and nobody switched them off."""
+    return os.environ.get("CASTFIELD_KERNELS") != "off" and _installed()
 
 
 @cache

@@ -24,6 +24,8 @@ jit: Callable[..., Any] = njit(**_options, forceinline=True)
 """A part of a kernel; always inlined, because the compiler's own choice changes with every line."""
 parallel: Callable[..., Any] = njit(**_options, parallel=True)
 """A kernel."""
+single: Callable[..., Any] = njit(**_options)
+"""A kernel on one thread, for work that is done in several threads already."""
 
 Array = np.ndarray
 ONE, HALF = np.float32(1), np.float32(0.5)

@@ -20,6 +20,7 @@ from castfield.fields.mlp import RADIUS, PaperField
 from castfield.fields.planes import CELLS, cell_centres, to_unit
 from castfield.fields.proposal import Proposal
 from castfield.fields.smoothing import AttentionSmoothing
+from castfield.images import ClipImages
 from castfield.rendering.compositing import Rendering
 from castfield.rendering.march import two_passes
 from castfield.rendering.rays import Rays, pixel_rays, sphere_bounds
@@ -160,7 +161,7 @@ class PaperSystem(MINeRF):
     def parameter_groups(self) -> list[ParameterGroup]:
         return [ParameterGroup(list(self.parameters()), self.config.lr, self.config.lr_end)]
 
-    def before_step(self, step: int, random: np.random.Generator, expressions: Sequence[np.ndarray]) -> None:
+    def before_step(self, step: int, random: np.random.Generator, images: Sequence[ClipImages]) -> None:
         """Nothing to prepare."""
 
 
@@ -256,14 +257,14 @@ class GridSystem(MINeRF):
         ]
 
     @torch.no_grad()
-    def before_step(self, step: int, random: np.random.Generator, expressions: Sequence[np.ndarray]) -> None:
+    def before_step(self, step: int, random: np.random.Generator, images: Sequence[ClipImages]) -> None:
         """Refresh the proposal of one person, in turn, with the density under the expression of one of their frames (d,)."""
         if step % PROPOSAL_EVERY:
             return
-        person = (step // PROPOSAL_EVERY) % len(expressions)
-        choices = expressions[person]
-        device = self.codes.identity.device
-        expression = torch.from_numpy(choices[random.integers(len(choices))]).float().to(device)
+        person = (step // PROPOSAL_EVERY) % len(images)
+        clip, device = images[person], self.codes.identity.device
+        frame = clip.train_frames[random.integers(len(clip.train_frames))]
+        expression = torch.tensor(clip.track.expression[frame], dtype=torch.float32, device=device)
         points = cell_centres(torch.from_numpy(random.random((CELLS**3, 3), np.float32))).to(device)
         inside = self.proposal.hull[person].reshape(-1).bool()
         index = torch.tensor([person], device=device)

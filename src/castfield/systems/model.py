@@ -17,14 +17,16 @@ from castfield.errors import CastfieldError, nearest
 from castfield.fields.planes import cell_centres
 from castfield.images import ClipImages
 from castfield.rigs import Rig
-from castfield.scratch import atomic
 from castfield.systems.hull import visual_hull
 from castfield.systems.mi_nerf import GridSystem, MINeRF, PaperSystem, Spec
 from castfield.systems.shape import density_prior
-from castfield.training.checkpoints import to_bytes
+from castfield.training.checkpoints import write
 
 FORMAT = 4
 SYSTEMS: dict[tuple[str, str], type[MINeRF]] = {("mi_nerf", "grid"): GridSystem, ("mi_nerf", "mlp"): PaperSystem}
+
+AHEAD = 16
+"""People of whom something is known beforehand at a time: it takes half a MiB each until it is taken up."""
 
 
 @dataclass
@@ -98,8 +100,9 @@ def build_model(config: Config, images: Sequence[ClipImages], rig: Rig | None) -
     if isinstance(system, GridSystem):
         system.balance(torch.from_numpy(np.concatenate([clip.track.expression[clip.train_frames] for clip in images])))
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            for person, known in enumerate(pool.map(lambda clip: beforehand(clip, rig), images)):
-                system.start(person, *known)
+            for first in range(0, len(images), AHEAD):
+                for person, known in enumerate(pool.map(lambda clip: beforehand(clip, rig), images[first : first + AHEAD]), first):
+                    system.start(person, *known)
     return Model(system, config.system, tuple(frames), frames, config.seed)
 
 
@@ -117,8 +120,7 @@ def save_model(model: Model, folder: Path) -> Path:
         "format": FORMAT, "system": model.name, "module": spec.module, "d": spec.d, "train": asdict(spec.train), "seed": model.seed,
         "clips": list(model.clips), "frames": [torch.from_numpy(model.frames[c]) for c in model.clips], "state": state,
     }  # fmt: skip
-    with atomic(folder / "model.pt") as part:
-        part.write_bytes(to_bytes(payload))
+    write(payload, folder / "model.pt")
     return folder / "model.pt"
 
 

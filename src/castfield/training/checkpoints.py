@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import sys
 import time
@@ -17,14 +16,13 @@ KEEP = 8
 """Runs whose last state is kept; older ones are deleted when a new run starts."""
 
 
-def to_bytes(value: Any) -> bytes:
-    """`torch.save` in memory, so that equal values give equal bytes.
+def write(value: Any, path: Path) -> None:
+    """`torch.save`, atomically, so that equal values give equal bytes; tensor by tensor, so that it takes no memory of its own.
 
     Saving to a path writes the file's name into the file, and pickle tells equal strings from identical ones.
     """
-    stream = io.BytesIO()
-    torch.save(_canonical(value), stream)
-    return stream.getvalue()
+    with atomic(path) as part, open(part, "wb") as stream:
+        torch.save(_canonical(value), stream)
 
 
 def _canonical(value: Any) -> Any:
@@ -62,9 +60,7 @@ class Checkpoints:
         start = time.monotonic()
         if not self.folder.exists():
             self._prune()
-        data = to_bytes(state)
-        with atomic(self.path) as part:
-            part.write_bytes(data)
+        write(state, self.path)
         # Saving a large model takes a while: never spend more than a tenth of the time on it.
         self._due = time.monotonic() + max(self.save_seconds, 10 * (time.monotonic() - start))
         return self.path

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from castfield.errors import TrainingError
+from castfield.images import ClipImages
 from castfield.training.adam import Adam
 from castfield.training.batches import Batch, Batches
 from castfield.training.checkpoints import Checkpoints
@@ -41,8 +42,8 @@ class Trainable(Protocol):
     def parameter_groups(self) -> list[ParameterGroup]:
         """Parameters with their learning rates."""
 
-    def before_step(self, step: int, random: np.random.Generator, expressions: Sequence[np.ndarray]) -> None:
-        """What has to happen before a step; expressions: (training frames, d) of each clip."""
+    def before_step(self, step: int, random: np.random.Generator, images: Sequence[ClipImages]) -> None:
+        """What has to happen before a step; images: all clips."""
 
 
 @dataclass
@@ -103,10 +104,10 @@ def fit(
         optimiser.load_state_dict(state["optimiser"])
         history = History(state["step"], state["seconds"], state["cpu_seconds"], state["curve"])
         sums, count = state["sums"].to(device), state["count"]
+        del state  # the weights a second time
     if checkpoints:
         agree(checkpoints.folder.name, history.steps)
     every = max(1, steps // CURVE_POINTS)
-    expressions = [clip.track.expression[clip.train_frames] for clip in batches.images]
     began, began_cpu = time.monotonic() - history.seconds, time.process_time() - (history.cpu_seconds if leads() else 0.0)
     resumed = history.steps
 
@@ -126,7 +127,7 @@ def fit(
             progress = step / steps
             for group, rate in zip(optimiser.param_groups, groups, strict=True):
                 group["lr"] = exponential(rate.lr, rate.lr_end, progress) * lr_share
-            system.before_step(step, batches.random(step, purpose=1), expressions)
+            system.before_step(step, batches.random(step, purpose=1), batches.images)
             batch = batches.draw(step)
             optimiser.zero_grad()
             losses = parts.learn(lambda share: system.loss(share.to(device), progress), own_shares(batch))  # noqa: B023 - called now

@@ -29,4 +29,4 @@ def _round(clip: ClipImages, landmarks: Sequence[int], margin: float) -> np.ndar
     with np.errstate(invalid="ignore"):  # landmarks that the rig lacks are NaN
         box = np.concatenate([np.floor(low - grown), np.ceil(high + grown)], 1).clip(0, clip.size)
         usable = (box[:, 2:] > box[:, :2]).all(1)
-    return np.where(usable[:, None], np.nan_to_num(box), clip.boxes).astype(np.int64)
+    return np.where(usable[:, None], np.nan_to_num(box), clip.boxes).astype(np.int32)
