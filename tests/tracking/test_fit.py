@@ -14,8 +14,12 @@ from castfield.clip import Crop, Landmarks, Track
 from castfield.config import FitConfig
 from castfield.errors import ClipError
 from castfield.geometry import rotation_angle
+from castfield.rigs.base import VIEW_TERMS, view_terms
 from castfield.tracking import landmark_fit
 from castfield.tracking.face_model import (
+    IRISES,
+    LIDS,
+    LIPS,
     POSE,
     FaceModel,
     Pose,
@@ -24,6 +28,7 @@ from castfield.tracking.face_model import (
     project,
     rotation_matrix,
     rotation_vector,
+    worth_fitting,
 )
 from castfield.tracking.fit_metrics import measure
 from castfield.tracking.landmark_fit import fit, inter_ocular
@@ -56,15 +61,18 @@ def _truth(rig, frames: int = FRAMES, seed: int = 0) -> dict[str, np.ndarray | f
     }
 
 
-def _seen(rig, truth, noise: float = 0.0, seed: int = 1) -> Landmarks:
-    """What a tracker of this error (pixels) would give."""
-    shape = rig.landmarks(torch.tensor(truth["identity"]).float()[None], torch.tensor(truth["expression"]).float()).double().numpy()
+def _seen(rig, truth, noise: float = 0.0, seed: int = 1, answered: bool = False) -> Landmarks:
+    """What a tracker of this error (pixels) would give: a made one, or with `answered` the one whose answer the rig knows."""
+    points = rig.seen if answered else rig.landmarks
+    shape = points(torch.tensor(truth["identity"]).float()[None], torch.tensor(truth["expression"]).float()).double().numpy()
+    if answered:
+        shape += np.tensordot(view_terms(truth["rotation"]), rig.landmark_view.double().numpy(), 1)
     camera = shape @ truth["rotation"].transpose(0, 2, 1) + truth["translation"][:, None]
     pixels = truth["focal"] * camera[..., :2] / camera[..., 2:] + SIZE / 2
     pixels = pixels + np.random.default_rng(seed).normal(0, noise, pixels.shape)
     points = np.concatenate([pixels, camera[..., 2:]], -1).astype(np.float32)
     frames = len(points)
-    return Landmarks(points, np.ones(frames, np.float32), np.ones(frames, bool), "made")
+    return Landmarks(points, np.ones(frames, np.float32), np.ones(frames, bool), landmark_fit.ANSWERED if answered else "made")
 
 
 def _errors(track: Track, truth, rig, tmp_path: Path) -> dict[str, float]:
@@ -214,16 +222,36 @@ def test_the_known_errors_of_the_tracker_do_not_move_the_expression(rig):
     assert len(model.modes) > 10
     state = replace(state, offset=np.zeros((len(model.index), 3)))
     points = np.full((3, 478, 3), np.nan, np.float32)
-    wrong = model.shape(state.identity, state.expression) + 1.5 * model.modes[2]
+    wrong = model.shape(state.identity, state.expression) + model.sided(state.pose.rotation) + 1.5 * model.modes[2]
     points[:, model.index, :2], _ = project(wrong, state.pose, state.focal, SIZE / 2)
     points[:, ~np.isin(np.arange(478), model.index)] = 100.0
     points[..., 2] = 0
     seen = observe(model, Landmarks(points, np.ones(3, np.float32), np.ones(3, bool), "mediapipe"), SIZE)
     pulls = [
-        np.linalg.norm(landmark_equations(model, seen, state, Noise(), shared=False, tremble=eliminated)[1][:, POSE:])
-        for eliminated in (False, True)
+        np.linalg.norm(landmark_equations(model, seen, state, noise, shared=False)[1][:, POSE:])
+        for noise in (replace(Noise(), modes=1e-9), Noise())
     ]
     assert pulls[1] < 0.3 * pulls[0]
+
+
+def test_a_dense_mesh_is_thinned_where_neighbours_say_the_same_and_a_sparse_one_is_not():
+    dense, sparse = np.arange(478), np.arange(0, 478, 7)
+    kept = worth_fitting(dense)
+    assert set(LIPS) | set(LIDS) | set(IRISES) < set(kept)
+    assert 0.5 < len(kept) / len(dense) < 0.7
+    np.testing.assert_array_equal(worth_fitting(sparse), sparse)
+
+
+def test_the_side_from_which_the_tracker_looks_is_part_of_what_it_sees(rig, tmp_path):
+    """Landmarks shift over a face that turns: known to the rig, that is no motion; a rig without it takes it for one."""
+    truth = _truth(rig)
+    seen = _seen(rig, truth, answered=True)
+    response = rig.landmark_response.clone()
+    sides = slice(1 + rig.identity_dim + rig.d, 1 + rig.identity_dim + rig.d + VIEW_TERMS)
+    response[sides] = 0
+    tracks = [fit(known, seen, SIZE, FitConfig()) for known in (rig, replace(rig, landmark_response=response))]
+    knowing, ignorant = (_errors(track, truth, rig, tmp_path)["rotation_deg"] for track in tracks)
+    assert knowing < 0.8 * ignorant
 
 
 def test_rotation_vectors_and_matrices_are_inverse():
@@ -249,9 +277,8 @@ def test_a_tremble_of_the_whole_face_moves_neither_pose_nor_expression(rig):
     model, state = _model_state(rig)
     seen = _seen(rig, _truth(rig, 3))
     trembled = replace(seen, points=seen.points + np.array([0.4, -0.3, 0], np.float32))
-    noise = Noise()
-    for eliminated, bound in ((False, None), (True, 0.25)):
-        h, g = landmark_equations(model, observe(model, trembled, SIZE), state, noise, shared=False, tremble=eliminated)
+    for noise, bound in ((Noise(tremble=(1e-9,) * POSE), None), (Noise(), 0.25)):
+        h, g = landmark_equations(model, observe(model, trembled, SIZE), state, noise, shared=False)
         pull = np.abs(np.linalg.norm(g[:, POSE:], axis=1)).mean()
         if bound is None:
             free = pull

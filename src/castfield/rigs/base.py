@@ -18,6 +18,17 @@ from castfield.scratch import write_npz
 
 LANDMARKS = 478
 """Points of the face tracker: 468 of the face mesh, then five of each iris."""
+VIEW_TERMS = 5
+"""Terms by which the side from which a tracker looks enters its answer."""
+
+
+def view_terms(rotation: np.ndarray) -> np.ndarray:
+    """Rotations head -> camera (T, 3, 3) -> (T, 5): sideways and upward part of the line of sight in the head, and their products.
+
+    0 for a head that looks straight into the camera, however it leans; beyond half a radian as there.
+    """
+    aside, above = np.clip(rotation[:, 2, :2], -0.5, 0.5).T
+    return np.stack([aside, above, aside**2, aside * above, above**2], 1)
 
 
 class HeadModel(Protocol):
@@ -59,6 +70,10 @@ class HeadModel(Protocol):
 
     def seen(self, identity: Tensor, expression: Tensor) -> Tensor:
         """(..., identity_dim) and (..., d) -> (..., 478, 3): the landmarks where the tracker sees them."""
+
+    @property
+    def landmark_view(self) -> Tensor:
+        """(5, 478, 3) what each of the `view_terms` adds to them."""
 
     @property
     def landmark_modes(self) -> Tensor:
@@ -112,8 +127,9 @@ class Rig:
     """(478,) bool: spread within `rig.landmark_spread_mm`."""
 
     landmark_response: Tensor | None = None
-    """(1 + I + d + K, 478, 3) metres, how the tracker answers (`castfield.rigs.response`): what its landmarks add to the mesh's
-    as an offset, by identity and by expression, then K modes of its error, one standard deviation each; None for a faultless one."""
+    """(1 + I + d + 5 + K, 478, 3) metres, how the tracker answers (`castfield.rigs.response`): what its landmarks add to the mesh's
+    as an offset, by identity, by expression and by the side from which it looks (`view_terms`), then K modes of its error, one standard
+    deviation each; None for a faultless one."""
 
     _landmark_bases: tuple[Tensor, Tensor, Tensor] = field(init=False, repr=False, compare=False)
 
@@ -142,22 +158,32 @@ class Rig:
         return _linear(neutral, identity_basis, expression_basis, identity, expression)
 
     def seen(self, identity: Tensor, expression: Tensor) -> Tensor:
-        """Like `landmarks`, but where the tracker sees them (`castfield.rigs.response`)."""
+        """Like `landmarks`, but where the tracker sees them from straight ahead (`castfield.rigs.response`)."""
         if self.landmark_response is None:
             return self.landmarks(identity, expression)
-        place, by_identity, by_expression, _ = self.landmark_response.split([1, self.identity_dim, self.d, self._modes])
+        place, by_identity, by_expression, *_ = self.landmark_response.split(self._answers)
         return self.landmarks(identity, expression) + _linear(place[0], by_identity, by_expression, identity, expression)
+
+    @property
+    def landmark_view(self) -> Tensor:
+        """(5, 478, 3) metres: what each of the `view_terms` adds to `seen`; nothing for a faultless tracker."""
+        if self.landmark_response is None:
+            return torch.zeros((VIEW_TERMS, LANDMARKS, 3))
+        return self.landmark_response.split(self._answers)[3]
 
     @property
     def landmark_modes(self) -> Tensor:
         """(K, 478, 3) metres: modes of the tracker's error in a frame, one standard deviation each; K may be 0."""
         if self.landmark_response is None:
             return torch.zeros((0, LANDMARKS, 3))
-        return self.landmark_response[len(self.landmark_response) - self._modes :]
+        return self.landmark_response.split(self._answers)[4]
 
     @property
-    def _modes(self) -> int:
-        return 0 if self.landmark_response is None else len(self.landmark_response) - 1 - self.identity_dim - self.d
+    def _answers(self) -> list[int]:
+        """How many rows of `landmark_response` are of what."""
+        assert self.landmark_response is not None
+        known = [1, self.identity_dim, self.d, VIEW_TERMS]
+        return [*known, len(self.landmark_response) - sum(known)]
 
     def part(self, name: str) -> Tensor:
         """(V,) bool: vertices of a part."""

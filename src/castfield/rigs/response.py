@@ -1,9 +1,10 @@
 """How the face tracker answers to a face: not quite where the mesh is, and weaker or stronger than the mesh moves.
 
-Its landmarks lie beside the mesh, by an offset of their own, and follow an action by half, or a neighbour's motion instead. On
-rendered people with random expressions both sides are known, so the answer is learned: linear in identity and expression, like the
-rig itself. What a fit compares with the tracker's points is then `Rig.seen`, the mesh's landmarks with this answer. What remains
-goes together over the face; its principal modes tell the fit which errors to expect (generalised least squares).
+Its landmarks lie beside the mesh, by an offset of their own, and follow an action by half, or a neighbour's motion instead; and they
+shift over the face as it turns. On rendered people with random expressions both sides are known, so the answer is learned: linear in
+identity and expression, like the rig itself, and of second order in the side from which the face is seen. What a fit compares with the
+tracker's points is then `Rig.seen`, the mesh's landmarks with this answer. What remains goes together over the face; its principal modes
+tell the fit which errors to expect (generalised least squares).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from castfield.errors import CastfieldError
-from castfield.rigs.base import Rig
+from castfield.rigs.base import Rig, view_terms
 from castfield.rigs.correspondence import Camera, Tracker, View, observe, turned_view
 
 PEOPLE, PER_PERSON = 45, 12
@@ -24,8 +25,8 @@ ACTIVE = 0.22
 """Share of the actions that are at work in a random expression."""
 TURN = 0.22, 0.14
 """Standard deviations of yaw and pitch, radians."""
-FIRM_ACTION, FIRM_PERSON, FIRM_PLACE = 3.0, 30.0, 0.1
-"""How many views it takes to believe in half of what they say: ridge weights of expression, identity and offset."""
+FIRM_ACTION, FIRM_PERSON, FIRM_VIEW, FIRM_PLACE = 3.0, 30.0, 0.3, 0.1
+"""How many views it takes to believe in half of what they say: ridge weights of expression, identity, side and offset."""
 ROUNDS = 3
 MODES = 40
 """Modes of the error that are kept."""
@@ -43,10 +44,17 @@ class Answers:
     """(S, I)."""
     expression: np.ndarray
     """(S, d)."""
+    view: np.ndarray
+    """(S, 5) `view_terms`."""
+
+    @property
+    def known(self) -> np.ndarray:
+        """(S, I + d + 5): what the answer is linear in."""
+        return np.concatenate([self.identity, self.expression, self.view], 1)
 
     def part(self, views: np.ndarray) -> Answers:
         """Those of some views."""
-        return Answers(self.error[views], self.across[views], self.identity[views], self.expression[views])
+        return Answers(self.error[views], self.across[views], self.identity[views], self.expression[views], self.view[views])
 
 
 def attach(rig: Rig) -> Rig:
@@ -93,20 +101,21 @@ def ask(rig: Rig, pictures: list[View]) -> Answers:
     depth = place[..., 2:]
     pixels = camera.focal * place[..., :2] / depth + camera.size / 2
     across = rotation[:, None, :2] - (place[..., :2] / depth)[..., None] * rotation[:, None, 2:]
-    return Answers((tracked - pixels) * depth / camera.focal, across, identity, expression)
+    return Answers((tracked - pixels) * depth / camera.focal, across, identity, expression, view_terms(rotation))
 
 
 def learn(answers: Answers) -> np.ndarray:
-    """(1 + I + d, L, 3) metres: offset of each landmark, and what identity and expression add to it.
+    """(1 + I + d + 5, L, 3) metres: offset of each landmark, and what identity, expression and the side add to it.
 
     By ridge regression, robust against views that were tracked badly. The offset has depth, which many sides show; the rest is
     learned across the face only.
     """
     error, across = answers.error, answers.across
-    known = np.concatenate([answers.identity, answers.expression], 1)
+    known = answers.known
     mean = known.mean(0)
     known = known - mean  # so that the offset and the rest are found almost independently
-    firm = np.diag(np.repeat([FIRM_PERSON, FIRM_ACTION], [answers.identity.shape[1], answers.expression.shape[1]]))
+    widths = [part.shape[1] for part in (answers.identity, answers.expression, answers.view)]
+    firm = np.diag(np.repeat([FIRM_PERSON, FIRM_ACTION, FIRM_VIEW], widths))
     count, landmarks = error.shape[:2]
     place, moves = np.zeros((landmarks, 3)), np.zeros((known.shape[1], landmarks, 2))
     trust = np.ones(count)
@@ -150,7 +159,7 @@ def modes(answers: Answers) -> np.ndarray:
 
 def remainder(answers: Answers, response: np.ndarray) -> np.ndarray:
     """(S, L, 2) metres in the head's frontal plane: what is left of the error when the response is known."""
-    told = np.concatenate([np.ones((len(answers.error), 1)), answers.identity, answers.expression], 1)
+    told = np.concatenate([np.ones((len(answers.error), 1)), answers.known], 1)
     error = answers.error - np.einsum("slac,slc->sla", answers.across, np.tensordot(told, response, 1))
     return (np.linalg.inv(answers.across[..., :2]) @ error[..., None])[..., 0]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from castfield.rigs.base import HeadModel
+from castfield.rigs.base import HeadModel, view_terms
 
 POSE = 6
 LIDS = (
@@ -23,6 +23,11 @@ LIPS = (
     78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191,
 )  # fmt: skip
 IRISES = tuple(range(468, 478))
+BROWS = (
+    70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 300, 293, 334, 296, 336, 276, 283, 282, 295, 285,
+)  # fmt: skip
+DENSE = 200
+"""Landmarks from which a tracker's mesh is dense."""
 PAIRS = (
     (13, 14), (82, 87), (312, 317), (81, 178), (311, 402), (80, 88), (310, 318), (61, 291), (78, 308),
     (159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373),
@@ -76,6 +81,8 @@ class FaceModel:
     """(d,) greatest activation."""
     deviation: np.ndarray
     """(d,) standard deviation of each activation's prior."""
+    view: np.ndarray
+    """(5, L, 3) metres: what the side from which the tracker looks adds (`castfield.rigs.base.view_terms`)."""
     modes: np.ndarray
     """(K, L, 3) metres: how the tracker errs in a frame, one standard deviation each."""
 
@@ -86,7 +93,7 @@ class FaceModel:
 
     @classmethod
     def of(cls, rig: HeadModel, index: np.ndarray | None = None, *, answered: bool = False) -> FaceModel:
-        """The landmarks at `index` (all that are valid, by default) of a rig that is linear in its coefficients.
+        """The landmarks at `index` (by default those `worth_fitting`) of a rig that is linear in its coefficients.
 
         With `answered`, where the tracker that the rig was rendered for sees them, and with its errors.
         """
@@ -96,25 +103,36 @@ class FaceModel:
         mean = points(torch.zeros(rig.identity_dim), torch.zeros(rig.d))
         shapes = points(torch.eye(rig.identity_dim), torch.zeros(rig.d)) - mean
         moves = points(torch.zeros(rig.identity_dim), torch.eye(rig.d)) - mean
-        modes = rig.landmark_modes if answered else rig.landmark_modes[:0]
-        arrays = [a.double().numpy() for a in (mean, shapes, moves, modes)]
+        view, modes = (rig.landmark_view, rig.landmark_modes) if answered else (0 * rig.landmark_view, rig.landmark_modes[:0])
+        arrays = [a.double().numpy() for a in (mean, shapes, moves, view, modes)]
         if index is None:
-            index = np.flatnonzero(rig.landmark_valid.numpy())
+            index = worth_fitting(np.flatnonzero(rig.landmark_valid.numpy()))
         weight = np.ones(len(arrays[0]))
         weight[list(LIPS)] = 4.0
         weight[list(LIDS)] = 3.0
         weight[list(IRISES)] = 2.0
         weight = weight[index] / weight[index].mean()
-        rest, people, actions, errors = (a[..., index, :] for a in arrays)
+        rest, people, actions, sides, errors = (a[..., index, :] for a in arrays)
         at = {int(k): i for i, k in enumerate(index)}
         pairs = [(at[a], at[b]) for a, b in PAIRS if a in at and b in at]
         opposite = np.array(pairs, np.int64).reshape(-1, 2)
-        return cls(index, rest, people, actions, weight, opposite, twins(rig.expression_names), *activations(rig), errors)
+        return cls(index, rest, people, actions, weight, opposite, twins(rig.expression_names), *activations(rig), sides, errors)
 
     def shape(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """Identity (I,) and expression (T, d) -> (T, L, 3) metres."""
         person = self.neutral + np.tensordot(identity, self.identity, 1)
         return person + np.tensordot(expression, self.expression, 1)
+
+    def sided(self, rotation: np.ndarray) -> np.ndarray:
+        """What the tracker adds to a head with rotation (T, 3, 3), (T, L, 3) metres. Its derivative is small, and left out of the fit's."""
+        return np.tensordot(view_terms(rotation), self.view, 1)
+
+
+def worth_fitting(valid: np.ndarray) -> np.ndarray:
+    """Of a dense mesh's landmarks (L,) those of lips, lids, irises and brows, and every second one of the rest, whose neighbours say the
+    same; a sparse tracker's all."""
+    busy = np.isin(valid, [*LIPS, *LIDS, *IRISES, *BROWS])
+    return valid if len(valid) < DENSE else np.sort(np.concatenate([valid[busy], valid[~busy][::2]]))
 
 
 def activations(rig: HeadModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -138,11 +156,9 @@ def project(shape: np.ndarray, pose: Pose, focal: float, centre: float) -> tuple
     return focal * camera[..., :2] / np.maximum(camera[..., 2:], 1e-3) + centre, turned
 
 
-def jacobian(
-    model: FaceModel, turned: np.ndarray, pose: Pose, focal: float, centre: float, *, shared: bool, modes: bool = False
-) -> np.ndarray:
-    """Derivative of the pixels, (T, 2L, 6 + d [+ I + 1] [+ K]) float32: pose, expression, if `shared` identity and log focal length, and
-    if asked for the modes of the tracker's error."""
+def jacobian(model: FaceModel, turned: np.ndarray, pose: Pose, focal: float, centre: float, *, shared: bool) -> np.ndarray:
+    """Derivative of the pixels, (T, 2L, 6 + d [+ I + 1] + K) float32: pose, expression, if `shared` identity and log focal length, and
+    the modes of the tracker's error."""
     frames, count, _ = turned.shape
     translation = pose.translation(focal, centre)
     camera = turned + translation[:, None]
@@ -152,7 +168,7 @@ def jacobian(
     onto[..., 0, 2], onto[..., 1, 2] = -focal * camera[..., 0] / depth**2, -focal * camera[..., 1] / depth**2
     d, people = len(model.expression), len(model.identity)
     last = POSE + d + (people + 1 if shared else 0)
-    out = np.empty((frames, count, 2, last + (len(model.modes) if modes else 0)), np.float32)
+    out = np.empty((frames, count, 2, last + len(model.modes)), np.float32)
     x, y, z = np.moveaxis(turned, -1, 0)
     zero = np.zeros_like(x)
     spin = np.stack([np.stack([zero, z, -y], -1), np.stack([-z, zero, x], -1), np.stack([y, -x, zero], -1)], -2)  # d (w x p) / d w
@@ -166,8 +182,7 @@ def jacobian(
         out[..., POSE + d : last - 1] = local @ model.identity.transpose(1, 2, 0)[None].astype(np.float32)
         # The translation follows, so that u, v and the head's size stay.
         out[..., last - 1] = focal * turned[..., :2] / depth[..., None] + out[..., 5]
-    if modes:
-        out[..., last:] = local @ model.modes.transpose(1, 2, 0)[None].astype(np.float32)
+    out[..., last:] = local @ model.modes.transpose(1, 2, 0)[None].astype(np.float32)
     return out.reshape(frames, 2 * count, -1)
 
 

@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 from castfield.clip import Landmarks, Track, split_frames
 from castfield.config import FitConfig
 from castfield.errors import ClipError
-from castfield.rigs.base import Rig
-from castfield.tracking.face_model import FaceModel, Pose, first_pose, project
+from castfield.rigs.base import Rig, view_terms
+from castfield.tracking.face_model import FaceModel, Pose, first_pose, project, worth_fitting
 from castfield.tracking.photometric import Reference, learn_reference, normal_equations, sample
 from castfield.tracking.solver import (
     BATCH,
@@ -40,12 +40,12 @@ LIVELY = (
 What has no such name moves by a fifth of its prior's deviation."""
 ANSWERED = "mediapipe"
 """The tracker whose answer to a face the rig knows (`castfield.rigs.response`)."""
-PERSON_FRAMES = 48
+PERSON_FRAMES = 24
 """Training frames from which the person is found, spread over the clip."""
 REFERENCE_FRAMES = 120
 """Training frames from which the brightness of the face is learned."""
-STUDY_ROUNDS, PICTURE_STEPS = 2, 3
-"""Turns in which it is learned, and steps of the last fit by it."""
+MOTION_STEPS, STUDY_ROUNDS, PICTURE_STEPS = 4, 2, 3
+"""Steps of the fit by landmarks, turns in which the look is learned, and steps of the last fit by both."""
 CHUNK, OVERLAP = 1000, 25
 """Frames solved together, and how many of the neighbours' frames are solved along: memory does not grow with the clip."""
 FOCAL_PRIOR = 4.0
@@ -96,10 +96,9 @@ def _fit(
     rig: Rig, landmarks: Landmarks, size: int, config: FitConfig, pictures: Pictures | None, identity: np.ndarray | None, noise: Noise
 ) -> Track:
     answered = landmarks.tracker == ANSWERED
-    model = FaceModel.of(rig, answered=answered)
     # Points that this tracker never gives (all but 68 with `face_alignment`) are left out, so that weights keep their meaning.
-    given = np.isfinite(landmarks.points[landmarks.found][:, model.index, :2]).all((0, 2))
-    model = FaceModel.of(rig, model.index[given], answered=answered)
+    given = np.isfinite(landmarks.points[landmarks.found][..., :2]).all((0, 2))
+    model = FaceModel.of(rig, worth_fitting(np.flatnonzero(rig.landmark_valid.numpy() & given)), answered=answered)
     seen = observe(model, landmarks, size)
     # Actions are held back by their sum, signed directions by their squares.
     looser = np.where(model.one_sided, 1.0, 1 / np.sqrt(max(config.expression_prior, 1e-6)))
@@ -125,7 +124,7 @@ def _fit(
         start, identity=person.identity, log_focal=person.log_focal, offset=offset, pose=_bridge(Pose(pose.rotation, place), ~blind)
     )
     smooth = smoothness(rig, config)
-    state = _in_chunks(state, lambda wide: fit_motion(model, seen.part(wide), state.part(wide), noise, smooth, 7))
+    state = _in_chunks(state, lambda wide: fit_motion(model, seen.part(wide), state.part(wide), noise, smooth, MOTION_STEPS))
     if pictures is not None and config.photometric:
         surface = Surface.of(rig, state.identity)
         chosen = _spread(split_frames(frames).train, ~blind, REFERENCE_FRAMES)
@@ -239,6 +238,8 @@ def as_track(rig: Rig, state: State, found: np.ndarray, size: int, answered: boo
     with torch.no_grad():
         points = rig.seen if answered else rig.landmarks
         shape = points(torch.from_numpy(identity)[None], torch.from_numpy(expression)).double().numpy()
+    if answered:
+        shape += np.tensordot(view_terms(state.pose.rotation), rig.landmark_view.double().numpy(), 1)
     pixels, _ = project(shape, state.pose, state.focal, size / 2)
     pixels[:, ~rig.landmark_valid.numpy()] = np.nan
     return Track(

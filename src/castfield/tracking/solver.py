@@ -15,7 +15,7 @@ from scipy.linalg import solveh_banded
 
 from castfield.tracking.face_model import POSE, FaceModel, Pose, jacobian, project, rotation_vector
 
-BATCH = 128
+BATCH = 16
 """Frames whose derivatives are held at once."""
 DAMPING = 1e-2
 """Share by which a diagonal is first raised."""
@@ -90,11 +90,13 @@ class Noise:
     tremble: tuple[float, ...] = (0.008, 0.008, 0.008, 0.008, 0.008, 0.005)
     """Standard deviation of the pose with which the tracker sees the whole face wrong, frame by frame: rotation in radians,
     place in shares of the inter-ocular distance, and share of the depth."""
-    modes: float = 0.5
-    """Size of the tracker's error modes; 1 is what random grimaces cause (`castfield.rigs.response`), ordinary faces cause less."""
+    modes: float = 1.0
+    """Size of the tracker's error modes; 1 is what random grimaces cause (`castfield.rigs.response`)."""
+    person_modes: float = 0.3
+    """The same where the person is found: what stays wrong through a clip is the person's shape."""
     frames: float = 25.0
     """How many independent frames a clip is worth to the identity: landmark bias is the same in all."""
-    sparse: float = 0.8
+    sparse: float = 0.4
     """Weight of the sum of the actions' activations."""
     lopsided: float = 0.08
     """Standard deviation of the difference between an action's left and right half: faces mostly move alike on both sides."""
@@ -104,7 +106,8 @@ class Noise:
 
 def predict(model: FaceModel, state: State, centre: float) -> tuple[np.ndarray, np.ndarray]:
     """Pixels (T, L, 2) and turned points (T, L, 3) of a state."""
-    return project(model.shape(state.identity, state.expression) + state.offset, state.pose, state.focal, centre)
+    shape = model.shape(state.identity, state.expression) + state.offset + model.sided(state.pose.rotation)
+    return project(shape, state.pose, state.focal, centre)
 
 
 def data_weights(residual: np.ndarray, seen: Observation, noise: Noise) -> np.ndarray:
@@ -114,18 +117,16 @@ def data_weights(residual: np.ndarray, seen: Observation, noise: Noise) -> np.nd
     return seen.weight * robust * share / (noise.landmark * seen.scale) ** 2
 
 
-def landmark_equations(
-    model: FaceModel, seen: Observation, state: State, noise: Noise, *, shared: bool, tremble: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def landmark_equations(model: FaceModel, seen: Observation, state: State, noise: Noise, *, shared: bool) -> tuple[np.ndarray, np.ndarray]:
     """Normal equations (T, m, m), (T, m) of the landmarks for pose, expression and, if `shared`, identity and log focal length.
 
-    With `tremble`, the tracker may have seen the whole face a little off its pose, and erred in the ways that it is known to err, in
-    each frame by itself; that is eliminated here, so that it goes neither into the pose nor into the expression.
+    The tracker may have seen the whole face a little off its pose, and erred in the ways that it is known to err, in each frame by
+    itself; that is eliminated here, so that it goes neither into the pose nor into the expression.
     """
     pixels, turned = predict(model, state, seen.centre)
     residual = seen.points - pixels
     precision = data_weights(residual, seen, noise)
-    j = jacobian(model, turned, state.pose, state.focal, seen.centre, shared=shared, modes=tremble)
+    j = jacobian(model, turned, state.pose, state.focal, seen.centre, shared=shared)
     frames, _, m = j.shape
     weight = np.sqrt(np.repeat(precision, 2, axis=1))
     rows, right = [], [(weight * residual.reshape(frames, -1))]
@@ -133,9 +134,8 @@ def landmark_equations(
         first, second = model.pairs.T
         points = j.reshape(frames, -1, 2, m)
         rows = [(points[:, first] - points[:, second]).reshape(frames, -1, m)]
+        rows[0][..., m - len(model.modes) :] = 0  # what goes together over the face leaves such distances alone
         gap = residual[:, first] - residual[:, second]
-        if tremble:  # what goes together over the face leaves such distances alone
-            rows[0][..., m - len(model.modes) :] = 0
         trust = np.sqrt(np.repeat(pair_weights(model, gap, seen, noise), 2, axis=1))
         rows[0] *= trust[..., None].astype(np.float32)
         right.append(trust * gap.reshape(frames, -1))
@@ -146,8 +146,7 @@ def landmark_equations(
         across = row.transpose(0, 2, 1)
         h += across @ row
         g += across @ side[..., None].astype(np.float32)
-    double = h.astype(np.float64), g[..., 0].astype(np.float64)
-    return _still(*double, len(model.modes), seen.scale, noise) if tremble else double
+    return _still(h.astype(np.float64), g[..., 0].astype(np.float64), _usual_error(model, seen, noise))
 
 
 def pair_weights(model: FaceModel, gap: np.ndarray, seen: Observation, noise: Noise) -> np.ndarray:
@@ -156,24 +155,49 @@ def pair_weights(model: FaceModel, gap: np.ndarray, seen: Observation, noise: No
     return both / (1 + (gap**2).sum(-1) / (noise.robust * seen.scale) ** 2) / (noise.pair * seen.scale) ** 2
 
 
-def _still(h: np.ndarray, g: np.ndarray, modes: int, eye_distance: float, noise: Noise) -> tuple[np.ndarray, np.ndarray]:
-    """Normal equations without the tracker's error (Schur complement): a pose of its own, and the last `modes` unknowns."""
-    n = g.shape[1] - modes
-    out = np.r_[:POSE, n : n + modes]
-    scale = np.r_[np.array(noise.tremble) * [1, 1, 1, eye_distance, eye_distance, 1], np.full(modes, noise.modes)]
+def _usual_error(model: FaceModel, seen: Observation, noise: Noise) -> np.ndarray:
+    """(6 + K,) standard deviations of the tracker's error: the pose with which it sees the whole face wrong, and its modes."""
+    tremble = np.array(noise.tremble) * [1, 1, 1, seen.scale, seen.scale, 1]
+    return np.r_[tremble, np.full(len(model.modes), noise.modes)]
+
+
+def _still(h: np.ndarray, g: np.ndarray, usual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Normal equations without the tracker's error (Schur complement): a pose of its own, and the last unknowns, the modes."""
+    n = g.shape[1] - (len(usual) - POSE)
+    out = np.r_[:POSE, n : g.shape[1]]
     right = np.concatenate([h[:, out, :n], g[:, out, None]], -1)
-    inner = np.linalg.solve(h[:, out][:, :, out] + np.diag(1 / scale**2), right)
+    inner = np.linalg.solve(h[:, out][:, :, out] + np.diag(1 / usual**2), right)
     outer = right[..., :-1].transpose(0, 2, 1)
     return h[:, :n, :n] - outer @ inner[..., :-1], g[:, :n] - (outer @ inner[..., -1:])[..., 0]
 
 
+def _likely_error(
+    model: FaceModel, seen: Observation, state: State, turned: np.ndarray, residual: np.ndarray, noise: Noise
+) -> tuple[np.ndarray, np.ndarray]:
+    """What of a residual (T, L, 2) the tracker's likeliest error explains, in pixels, and the squares (T,) that this error costs."""
+    faceless = replace(model, expression=model.expression[:0])
+    j = jacobian(faceless, turned, state.pose, state.focal, seen.centre, shared=False)
+    usual, frames = _usual_error(model, seen, noise), len(residual)
+    explained = np.zeros_like(residual)
+    for _ in range(2):  # the robust weights are those of what is left
+        weight = np.repeat(data_weights(residual - explained, seen, noise), 2, axis=1).astype(np.float32)
+        across = (j * weight[..., None]).transpose(0, 2, 1)
+        pull = across @ residual.reshape(frames, -1, 1).astype(np.float32)
+        error = np.linalg.solve((across @ j).astype(np.float64) + np.diag(1 / usual**2), pull.astype(np.float64))[..., 0]
+        explained = (j @ error[..., None].astype(np.float32)).reshape(residual.shape)
+    return explained, ((error / usual) ** 2).sum(-1)
+
+
 def cost(model: FaceModel, seen: Observation, state: State, noise: Noise) -> np.ndarray:
-    """(T,) what `fit_person` minimises but for what is shared: Cauchy loss of landmarks and pairs, prior of the activations."""
-    pixels, _ = predict(model, state, seen.centre)
+    """(T,) what `fit_person` minimises but for what is shared: Cauchy loss of landmarks and pairs, with the tracker's error that makes
+    it least, the prior of that error, and that of the activations."""
+    pixels, turned = predict(model, state, seen.centre)
     residual = seen.points - pixels
     wide = (noise.robust * seen.scale) ** 2
     share = noise.independent / max(1, seen.weight.shape[1])
-    total = share / noise.landmark**2 * noise.robust**2 * (seen.weight * np.log1p((residual**2).sum(-1) / wide)).sum(-1)
+    explained, total = _likely_error(model, seen, state, turned, residual, noise)
+    loss = (seen.weight * np.log1p(((residual - explained) ** 2).sum(-1) / wide)).sum(-1)
+    total += share * (noise.robust / noise.landmark) ** 2 * loss
     if len(model.pairs):
         gap = residual[:, model.pairs[:, 0]] - residual[:, model.pairs[:, 1]]
         both = np.minimum(seen.weight[:, model.pairs[:, 0]], seen.weight[:, model.pairs[:, 1]]) > 0
@@ -194,6 +218,7 @@ def fit_person(
     known: bool = False,
 ) -> State:
     """Identity (unless `known`), focal length, and pose and expression of each frame by itself. Frames without a face must be left out."""
+    noise = replace(noise, modes=noise.person_modes)
     d, people = len(model.expression), len(model.identity)
     n = POSE + d
     per_frame = noise.frames / len(seen.points)
@@ -214,7 +239,7 @@ def fit_person(
         keep = []
         for at in range(0, len(seen.points), BATCH):
             part = slice(at, at + BATCH)
-            h, g = landmark_equations(model, seen.part(part), state.part(part), noise, shared=True, tremble=False)
+            h, g = landmark_equations(model, seen.part(part), state.part(part), noise, shared=True)
             own, gradient = h[:, :n, :n], g[:, :n]
             _expression_prior(own, gradient, state.expression[part], model, noise)
             own[:, range(n), range(n)] *= 1 + damping[part, None]
@@ -285,7 +310,7 @@ def fit_motion(
         h, g = np.empty((frames, n, n)), np.empty((frames, n))
         for at in range(0, frames, BATCH):
             part = slice(at, at + BATCH)
-            h[part], g[part] = landmark_equations(model, seen.part(part), state.part(part), noise, shared=False, tremble=True)
+            h[part], g[part] = landmark_equations(model, seen.part(part), state.part(part), noise, shared=False)
         _expression_prior(h, g, state.expression, model, noise)
         if witness is not None:
             own, pull = witness(state)

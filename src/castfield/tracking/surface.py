@@ -11,9 +11,12 @@ from castfield.rigs.base import Rig
 from castfield.tracking.face_model import LIDS, LIPS, FaceModel, activations
 from castfield.tracking.solver import State
 
-POINTS = 2000
+POINTS = 1200
 NEAR, DENSER = 0.012, 4.0
-"""Within this many metres of lids and lips, points lie this many times as densely: there the small motions are."""
+"""Within this many metres of the lids, points lie this many times as densely: there the small motions are."""
+MOUTH = 0.015
+"""Metres from the lips within which there are none: lips roll in and out, show teeth and cast shadows, and so change their colour when
+they move; taken for motion, that costs half of the pucker."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +29,23 @@ class Surface:
 
     @classmethod
     def of(cls, rig: Rig, identity: np.ndarray) -> Surface:
-        """POINTS points on the face's skin, brows and lips, the same for every person."""
+        """POINTS points on the face's skin and brows, the same for every person."""
         person = rig.vertices(torch.from_numpy(identity.astype(np.float32)), torch.zeros(rig.d), head_only=True).double().numpy()
         rest = rig.neutral[: rig.head_vertices].double().numpy()
         faces = rig.faces[: rig.head_faces].numpy()
         parts = rig.face_parts[: rig.head_faces].numpy()
-        skin = np.isin(parts, [rig.part_names.index(name) for name in ("skin", "brows", "lips") if name in rig.part_names])
+        skin = np.isin(parts, [rig.part_names.index(name) for name in ("skin", "brows") if name in rig.part_names])
         landmarks = (rig.neutral[rig.faces[rig.landmark_face]] * rig.landmark_barycentric[..., None]).sum(1).numpy()
         middle = rest[faces].mean(1)
         # The face: from the chin to the hairline, and not the neck, which turns otherwise, nor what hair may hide.
         face = skin & (middle[:, 1] > landmarks[152, 1]) & (middle[:, 1] < landmarks[10, 1]) & (middle[:, 2] > 0.02)
+
+        def from_marks(places: np.ndarray, marks: tuple[int, ...]) -> np.ndarray:
+            return np.linalg.norm(places[:, None] - landmarks[None, list(marks)], axis=-1).min(1)
+
         chosen = np.flatnonzero(face)
-        busy = np.linalg.norm(middle[chosen, None] - landmarks[None, [*LIDS, *LIPS]], axis=-1).min(1) < NEAR
+        chosen = chosen[from_marks(middle[chosen], LIPS) > MOUTH]
+        busy = from_marks(middle[chosen], LIDS) < NEAR
         area = 0.5 * np.linalg.norm(_cross(rest, faces[chosen]), axis=-1) * np.where(busy, DENSER, 1.0)
         # One point in each of POINTS equal shares of the area, at barycentric places that never repeat (R2 sequence).
         share = (np.arange(POINTS) + 0.5) / POINTS
@@ -61,6 +69,7 @@ class Surface:
             nothing,
             nothing,
             *activations(rig),
+            np.empty((0, POINTS, 3)),
             np.empty((0, POINTS, 3)),
         )
         return cls(model, normals)
