@@ -26,7 +26,7 @@ CURVES = {
 MOST = len(CURVES)
 FIT = {
     "nme": ("NME, %", 100, 2),
-    "nme_max": ("worst frame, %", 100, 2),
+    "nme_worst": ("worst frame, %", 100, 2),
     "jitter_ratio": ("jitter, share of the tracker's", 1, 2),
     "lip_range": ("lip range, share of the tracker's", 1, 2),
     "lip_corr": ("lip correlation", 1, 3),

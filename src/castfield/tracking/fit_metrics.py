@@ -14,7 +14,7 @@ UPPER, LOWER = 13, 14
 def measure(track: Track, landmarks: Landmarks) -> dict[str, float]:
     """Figures of one clip, over its frames with a face and the landmarks that rig and tracker share.
 
-    nme: mean distance of fitted and tracked landmarks over the inter-ocular distance; nme_max: the worst frame's. jitter and jitter_raw:
+    nme: mean distance of fitted and tracked landmarks over the inter-ocular distance; nme_worst: the worst frame's. jitter and jitter_raw:
     mean norm of the second difference over the inter-ocular distance; jitter_ratio: one over the other. lip_range: fitted over tracked
     5th to 95th percentile range of the lip opening; lip_corr: their correlation (left out where the mouth does not move).
     """
@@ -24,7 +24,7 @@ def measure(track: Track, landmarks: Landmarks) -> dict[str, float]:
     shared = np.isfinite(raw[found]).all((0, 2)) & np.isfinite(fitted).all((0, 2))
     scale = inter_ocular(raw[found])
     per_frame = np.linalg.norm(fitted - raw, axis=-1)[:, shared].mean(1)[found] / scale
-    values = {"nme": per_frame.mean(), "nme_max": per_frame.max()}
+    values = {"nme": per_frame.mean(), "nme_worst": per_frame.max()}
     run = found[2:] & found[1:-1] & found[:-2]
     if run.any():
         values["jitter"] = _jitter(fitted[:, shared], run) / scale

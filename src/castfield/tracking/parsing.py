@@ -16,7 +16,7 @@ from castfield.config import Config, ParseConfig
 from castfield.layout import Layout
 from castfield.quiet import quiet
 from castfield.scratch import atomic
-from castfield.shards import Job, map_clips
+from castfield.shards import Job, Step, map_clips
 from castfield.tracking import head_split, matting, plate
 from castfield.tracking.head_split import Colours, face_frame, head_share, place
 from castfield.tracking.plate import background_plate
@@ -42,6 +42,12 @@ PLATE_FRAMES = 64
 
 def run(config: Config, layout: Layout) -> None:
     """Parse every clip that has landmarks into `data/masks`."""
+    stage, work, jobs, code = step(config, layout)
+    map_clips(stage, work, jobs, layout.masks, config.work, code)
+
+
+def step(config: Config, layout: Layout) -> Step:
+    """The stage's work over its clips."""
     jobs = [
         Job(clip, {"frames": layout.frames / f"{clip}.mkv", "landmarks": layout.landmarks / f"{clip}.npz"}, config.parse)
         for clip in clip_names(layout.landmarks, ".npz")
@@ -51,7 +57,7 @@ def run(config: Config, layout: Layout) -> None:
         from castfield.tracking import bisenet
 
         code.append(bisenet)
-    map_clips("parse", parse_clip, jobs, layout.masks, config.work, code)
+    return Step("parse", parse_clip, jobs, code)
 
 
 def parse_clip(job: Job, out: Path) -> None:
