@@ -15,8 +15,11 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from castfield.tracking.sixty_eight import from_mesh
 
-COLLAR = 0.42
-"""Where the neck ends on the middle line, in face heights below the chin, if the colours do not say otherwise."""
+COLLAR, RISE, VAGUE = 0.33, 1.5, 0.12
+"""Where the neck ends if the colours do not say otherwise: in face heights below the chin on the middle line, how far it rises a face
+width to the sides, where the shoulders are, and how much that differs from person to person and collar to collar."""
+CHEST = 0.54
+"""Below this, in face heights below the chin, the skin of a low neckline is the chest's."""
 BINS, TINTS = 24, 48
 """Cells of a colour's histogram along red, green and blue, and of a tint's along its two directions."""
 SHAPES = (BINS,) * 3, (TINTS,) * 2
@@ -109,11 +112,10 @@ def head_share(picture: np.ndarray, person: np.ndarray, u: np.ndarray, v: np.nda
     margin = min(first, 2)
     colour = cv2.blur(np.clip(colours.odds(picture[first - margin :]), -5, 5), (5, 5))[margin:]
     above, v = _above(person, v), v[first:]
-    # The neck's lower border rises to the sides, where the shoulders are.
-    collar = COLLAR - 0.75 * np.maximum(np.abs(u) - 0.25, 0)
-    where = np.clip((np.maximum(collar, 0) - v) / 0.07, -6, 6)
+    collar = COLLAR - RISE * np.maximum(np.abs(u) - 0.2, 0)
+    where = np.clip((np.maximum(collar, 0) - v) / VAGUE, -6, 6)
     # Above the chin all is head; far below, or where a sleeve would be, all is torso, whatever its colour.
-    sure = np.clip((-0.02 - v) / 0.02, 0, 1) * 12 - np.clip((v - 0.62) / 0.06, 0, 1) * 12
+    sure = np.clip((-0.02 - v) / 0.02, 0, 1) * 12 - np.clip((v - CHEST) / 0.06, 0, 1) * 12
     # Hair hangs: beside the neck, only what has the person above it, at the mouth's height, can be hair; the rest is shoulder.
     shoulder = (1 - above) * np.clip((np.abs(u) - 0.45) / 0.1, 0, 1) * np.clip((v - SHOULDER) / 0.1, 0, 1)
     # Long hair falls over the shoulders: below it has the hair's colour, and above it the hair.

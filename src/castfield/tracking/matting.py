@@ -34,11 +34,14 @@ def refine(picture: np.ndarray, coarse: np.ndarray, plate: np.ndarray | None = N
         background += known * (_at(plate, band) - background)
         clutter = clutter * (1 - known)
     across = foreground - background
-    square = _dot(across, across)
+    square = _dot(across, across) + 1e-6
+    share = np.clip(_dot(colour - background, across) / square, 0, 1)
+    apart = colour - background - share * across
     prior = cv2.GaussianBlur(coarse, (0, 0), 1.0).ravel()[band]
-    # Contrast below 0.07 in RGB, or below the colours' own scatter on either side, proves nothing: the coarse mask decides.
-    doubt = 0.005 + 6 * clutter + unrest
-    mixed = (_dot(colour - background, across) + doubt * prior) / (square + doubt)
+    # Contrast below 0.07 in RGB, or below the colours' own scatter on either side, proves nothing, and neither does a colour that no
+    # mixture of the two explains: the coarse mask decides.
+    doubt = 0.005 + 6 * clutter + unrest + 20 * _dot(apart, apart)
+    mixed = (square * share + doubt * prior) / (square + doubt)
     mixed = np.clip((mixed - 0.08) / 0.84, 0, 1)  # noise and shading around the two sure colours
     # Far from the coarse edge a colour like the person's (a red chair behind a red coat) is no proof.
     reach = np.clip((OUTER + 2 - _depth(coarse < 0.5).ravel()[band]) / 4, 0, 1)

@@ -74,11 +74,17 @@ def parse_clip(job: Job, out: Path) -> None:
             colours.learn(picture * np.float32(1 / 255), known[t].person, *place(face, t, *picture.shape[:2]))
         pictures.clear()
 
+        plate = rgba[..., :3] * np.float32(1 / 255)
+
+        def mattes() -> Iterator[Matte]:
+            for t, (frame, parsed) in enumerate(_parsed(media.stream(job.inputs["frames"]), parser, known)):
+                picture = frame * np.float32(1 / 255)
+                alpha = matting.refine(picture, parsed.person, plate, weight)
+                head = head_share(picture, alpha, *place(face, t, *alpha.shape), colours) if parsed.head is None else parsed.head
+                yield Matte(picture, alpha, head)
+
         def masks() -> Iterator[np.ndarray]:
-            frames = _parsed(media.stream(job.inputs["frames"]), parser, known)
-            for t, (picture, alpha, share) in enumerate(_alphas(frames, rgba[..., :3] * np.float32(1 / 255), weight)):
-                if share is None:
-                    share = head_share(picture, alpha, *place(face, t, *alpha.shape), colours)
+            for _, alpha, share in _steadied(mattes()):
                 head, whole = np.rint(255 * alpha * share), np.rint(255 * alpha)
                 yield cv2.merge([head, whole - head, 255 - whole]).astype(np.uint8)
 
@@ -126,34 +132,34 @@ def _between(before: Parsed, after: Parsed, share: float) -> Parsed:
     return Parsed(person, cv2.addWeighted(before.head, 1 - share, after.head, share, 0))
 
 
-class Frame(NamedTuple):
-    """A frame on its way through the window over time."""
+class Matte(NamedTuple):
+    """A frame and what was found in it."""
 
     picture: np.ndarray
+    """(H, W, 3) float32 in [0, 1]."""
     alpha: np.ndarray
-    head: np.ndarray | None
+    """(H, W) float32 of the person."""
+    head: np.ndarray
+    """(H, W) float32 how much of the person is head."""
 
 
-def _alphas(frames: Iterable[tuple[np.ndarray, Parsed]], known: np.ndarray, weight: np.ndarray) -> Iterator[Frame]:
-    """Picture, steadied alpha and, if the parser tells, steadied share of head of every frame; three of them are held."""
-    before: tuple[Frame, np.ndarray] | None = None
-    now: Frame | None = None
-    for pixels, parsed in frames:
-        picture = pixels * np.float32(1 / 255)
-        after = Frame(picture, matting.refine(picture, parsed.person, known, weight), parsed.head)
+def _steadied(frames: Iterable[Matte]) -> Iterator[Matte]:
+    """Every frame with its masks averaged over the frames beside it; three of them are held."""
+    before: tuple[Matte, np.ndarray] | None = None
+    now: Matte | None = None
+    for after in frames:
         if now is not None:
-            like = matting.likeness(now.picture, picture)
-            yield _steadied(now, [*([before] if before else []), (after, like)])
+            like = matting.likeness(now.picture, after.picture)
+            yield _mean(now, [*([before] if before else []), (after, like)])
             before = now, like
         now = after
     if now is not None:
-        yield _steadied(now, [before] if before else [])
+        yield _mean(now, [before] if before else [])
 
 
-def _steadied(frame: Frame, beside: list[tuple[Frame, np.ndarray]]) -> Frame:
-    alpha = matting.steady(frame.alpha, [(other.alpha, like) for other, like in beside])
-    heads = [(other.head, like) for other, like in beside if other.head is not None]
-    return Frame(frame.picture, alpha, None if frame.head is None else matting.steady(frame.head, heads))
+def _mean(frame: Matte, beside: list[tuple[Matte, np.ndarray]]) -> Matte:
+    alpha, head = (matting.steady(getattr(frame, name), [(getattr(o, name), like) for o, like in beside]) for name in ("alpha", "head"))
+    return Matte(frame.picture, alpha, head)
 
 
 @contextmanager
