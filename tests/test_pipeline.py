@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -27,6 +28,12 @@ def test_every_task_has_finite_metrics_and_the_copy_baseline(project: Project):
     assert {"psnr", "psnr_speech", "copy_psnr", "copy_psnr_speech", "psnr_aligned", "ssim", "mouth_corr"} <= set(metrics["reconstruction"])
     assert {"acd", "mouth_corr"} <= set(metrics["transfer"])
     assert all(isinstance(v, int | float) and v == v for task in metrics.values() for v in task.values())
+
+
+def test_tracking_says_how_fast_it_was_and_which_clip_is_the_worst(project: Project):
+    tracking = json.loads((project.root / "metrics/tracking.json").read_text())
+    assert tracking["realtime_ratio"] > 0
+    assert tracking["nme_max"] == max(clip["nme"] for clip in tracking["clips"].values()) < tracking["nme_worst"]
 
 
 def test_second_repro_does_nothing(project: Project):

@@ -16,7 +16,7 @@ from conftest import ROOT
 
 from castfield.config import WorkConfig
 from castfield.errors import ClipError
-from castfield.shards import Job, failed_clips, map_clips
+from castfield.shards import Job, Step, failed_clips, map_clips
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +54,21 @@ def test_one_new_clip_costs_one_clip_and_the_log_says_so(tmp_path, capsys):
     assert [o.cached for o in outcomes] == [True, True, False]
     assert "probe: 3 clips, 2 unchanged (cached), 1 to do" in capsys.readouterr().out
     assert before.items() <= contents(tmp_path / "out").items()
+
+
+def test_what_a_result_took_is_known_as_long_as_the_result_is(tmp_path):
+    """Beside it, not in it: the out is the same whenever it is made."""
+    started = time.monotonic()
+    works.run("processes", tmp_path / "out", tmp_path / "log", ["x", "y"])
+    passed = time.monotonic() - started
+    jobs = [Job(clip, {}, {"log": str(tmp_path / "log"), "version": 1}) for clip in "xyz"]
+    step = Step("probe", works.work, jobs)
+    told = step.seconds()
+    assert set(told) == {"x", "y"}
+    assert all(0 < seconds < passed for seconds in told.values())
+    works.run("inline", tmp_path / "out", tmp_path / "log", ["x", "y"])  # all of it is cached
+    assert step.seconds() == told
+    assert step._replace(stage="other").seconds() == {}
 
 
 def test_a_clip_that_is_taken_out_leaves_no_files(tmp_path):

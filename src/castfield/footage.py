@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from castfield.errors import ClipError
-from castfield.media import FPS, SAMPLE_RATE, disk_is_full, ffmpeg_exe, probe
+from castfield.media import FOOTAGE, FPS, SAMPLE_RATE, disk_is_full, ffmpeg_exe, probe
 from castfield.scratch import atomic, write_json
 
 WHOLE = "check that the file plays to its end; download or export it again"
@@ -153,11 +153,10 @@ def cut_square(film: Excerpt, target: Path, box: tuple[int, int, int], size: int
     footage has another or a varying rate.
     """
     filters = f"{film.upright}fps={FPS}:start_time=0,{square(film, box, size)}"
-    codec = ["-c:v", "ffv1", "-level", "3", "-g", "1", "-pix_fmt", "gbrp"]
     exact = ["-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact"]
     with atomic(target) as part:
         command = [ffmpeg_exe(), "-nostdin", "-v", "error", "-progress", "pipe:1", "-y", *film.input(), "-map", "0:v:0", "-vf", filters]
-        done = subprocess.run([*command, *codec, *exact, str(part)], capture_output=True)
+        done = subprocess.run([*command, *FOOTAGE, *exact, str(part)], capture_output=True)
         complaints = done.stderr.decode(errors="replace").strip()
         counts = re.findall(rb"^frame=\s*(\d+)", done.stdout, re.MULTILINE)
         frames = int(counts[-1]) if counts else 0

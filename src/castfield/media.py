@@ -25,6 +25,8 @@ from castfield.scratch import atomic
 
 FPS = 25
 SAMPLE_RATE = 16_000
+FOOTAGE = ["-c:v", "utvideo", "-pred", "median", "-pix_fmt", "gbrp"]
+"""UT Video for pictures from a camera, which every later stage reads: a quarter of FFV1's time, for a sixth more bytes."""
 _EXACT = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact"]
 
 
@@ -74,8 +76,7 @@ def decode(path: Path, *, filters: str = "", channels: int = 3, seconds: float |
         command += ["-t", f"{seconds:.6f}"]
     if filters:
         command += ["-vf", filters]
-    # PPM and PGM tell the size of each picture, so that filters may change it without being told here.
-    command += ["-an", "-pix_fmt", "rgb24" if channels == 3 else "gray", "-f", "image2pipe", "-c:v", "ppm" if channels == 3 else "pgm", "-"]
+    command += ["-an", *_PICTURES[channels], "-"]
     frames, count = np.zeros((0, 1, 1), np.uint8), 0
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
@@ -98,22 +99,26 @@ def decode(path: Path, *, filters: str = "", channels: int = 3, seconds: float |
 
 def stream(path: Path) -> Iterator[np.ndarray]:
     """The frames of a video one by one, (H, W, 3) uint8 RGB: memory does not grow with its length. Raises ClipError."""
-    size = probe(path)
-    command = [ffmpeg_exe(), "-nostdin", "-v", "error", "-i", str(path), "-an", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
-    count = size.width * size.height * 3
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=count)
+    command = [ffmpeg_exe(), "-nostdin", "-v", "error", "-i", str(path), "-an", *_PICTURES[3], "-"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=1 << 20)
     assert process.stdout is not None
     read = 0
     try:
-        while len(block := process.stdout.read(count)) == count:
+        while (frame := _read_pnm(process.stdout)) is not None:
             read += 1
-            yield np.frombuffer(block, np.uint8).reshape(size.height, size.width, 3)
+            yield frame
     finally:
         process.stdout.close()
         process.kill()
         process.wait()
     if not read:
         raise ClipError("a video cannot be decoded", found="no frame", where=path, cure="check that the file is whole")
+
+
+_PICTURES = {
+    channels: ["-pix_fmt", kind, "-f", "image2pipe", "-c:v", codec] for channels, kind, codec in ((3, "rgb24", "ppm"), (1, "gray", "pgm"))
+}
+"""PPM and PGM tell the size of each picture: filters may change it, and no header need be read beforehand."""
 
 
 def _read_pnm(pipe: IO[bytes]) -> np.ndarray | None:

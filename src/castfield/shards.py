@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -19,7 +19,32 @@ from castfield.config import WorkConfig
 from castfield.errors import ClipError
 from castfield.runners import RUNNERS
 from castfield.scratch import copy_into, fingerprint, scratch, write_json
-from castfield.work import HOST, Job, Outcome, Work
+from castfield.work import HOST, TOOK, Job, Outcome, Work
+
+
+class Step(NamedTuple):
+    """One stage's work over its clips."""
+
+    stage: str
+    work: Work
+    jobs: Sequence[Job]
+    code: Sequence[Any] = ()
+    """Modules whose source enters the fingerprint beside the work's own."""
+
+    def stores(self) -> dict[str, Path]:
+        """Where each clip's result lies, or will. Raises ClipError for a clip that stands twice."""
+        keys = {
+            job.clip: fingerprint(self.stage, job.clip, self.work, *self.code, job.params, sorted(job.inputs), *_files(job))
+            for job in self.jobs
+        }
+        if len(keys) != len(self.jobs):
+            raise ClipError(f"{self.stage}: a clip name stands twice", found=sorted(job.clip for job in self.jobs))
+        return {clip: scratch("clips", self.stage, f"{clip}-{key}") for clip, key in keys.items()}
+
+    def seconds(self) -> dict[str, float]:
+        """What each clip's result took when it was made, as far as it lies in the scratch folder."""
+        notes = {clip: store / TOOK for clip, store in self.stores().items()}
+        return {clip: float(note.read_text()) for clip, note in notes.items() if note.exists()}
 
 
 def map_clips(
@@ -33,16 +58,12 @@ def map_clips(
 ) -> list[Outcome]:
     """Run `work` on every job and gather the files in `out`, with `<out>/failed.json` naming the clips left out.
 
-    `code` lists modules whose source enters the fingerprint beside `work`'s own. `elsewhere` maps a file suffix to
-    another folder. Files of clips that are no longer asked for are removed from these folders; what they held before
-    stays untouched until every clip is done. Raises ClipError when more than `config.max_failed` of the clips fail,
-    and any error that is not a CastfieldError at once; in either case what was finished is cached.
+    `code` is as in Step. `elsewhere` maps a file suffix to another folder. Files of clips that are no longer asked for are removed from
+    these folders; what they held before stays untouched until every clip is done. Raises ClipError when more than `config.max_failed`
+    of the clips fail, and any error that is not a CastfieldError at once; in either case what was finished is cached.
     """
     folders = {"": out, **(elsewhere or {})}
-    keys = {job.clip: fingerprint(stage, job.clip, work, *code, job.params, sorted(job.inputs), *_files(job)) for job in jobs}
-    if len(keys) != len(jobs):
-        raise ClipError(f"{stage}: a clip name stands twice", found=sorted(job.clip for job in jobs))
-    stores = {clip: scratch("clips", stage, f"{clip}-{key}") for clip, key in keys.items()}
+    stores = Step(stage, work, jobs, code).stores()
     _sweep(scratch("clips", stage, "x").parent)
     todo = [job for job in jobs if not stores[job.clip].is_dir()]
     outcomes = [Outcome(job.clip, 0.0, True, None) for job in jobs if stores[job.clip].is_dir()]
@@ -76,7 +97,7 @@ def _gather(stores: Sequence[Path], folders: Mapping[str, Path]) -> None:
     wanted = set()
     for store in stores:
         os.utime(store)  # used: the sweep keeps it
-        for path in sorted(store.iterdir()):
+        for path in sorted(path for path in store.iterdir() if path.name != TOOK):
             wanted.add(copy_into(path, folders.get(path.suffix, folders[""])))
     for folder in folders.values():
         for path in folder.iterdir():

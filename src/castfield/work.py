@@ -42,6 +42,8 @@ class Outcome:
     error: str | None
 
 
+TOOK = ".seconds"
+"""File in a clip's store that says what its result took: beside the result and not in it, which is the same whenever it is made."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables that a numeric library reads its number of threads from when it is loaded."""
 HOST = "".join(c for c in platform.node() if c.isalnum()) or "host"
@@ -54,6 +56,7 @@ def do_one(work: Work, job: Job, store: Path) -> Outcome:
     try:
         with _one_thread():
             work(job, folder)
+        (folder / TOOK).write_text(f"{time.perf_counter() - start:.3f}\n")
         try:
             folder.rename(store)
         except OSError:

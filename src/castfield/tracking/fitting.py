@@ -14,11 +14,13 @@ from castfield.config import Config, FitConfig
 from castfield.errors import CastfieldError, ClipError
 from castfield.layout import Layout
 from castfield.rigs.base import Rig
+from castfield.runners import workers
 from castfield.scratch import write_json
-from castfield.shards import Job, map_clips
-from castfield.tracking import face_model, landmark_fit, photometric, solver, surface
+from castfield.shards import Job, Step, map_clips
+from castfield.tracking import face_model, landmark_fit, landmarks, parsing, photometric, solver, surface
 from castfield.tracking.fit_metrics import measure
 from castfield.tracking.landmark_fit import fit
+from castfield.tracking.pace import pace
 from castfield.tracking.photometric import detail
 from castfield.tracking.truth_metrics import head_overlap, measure_truth
 
@@ -41,8 +43,10 @@ def run(config: Config, layout: Layout) -> None:
         for clip in clip_names(layout.landmarks, ".npz")
         if clip in masks
     ]
-    map_clips("fit", fit_clip, jobs, layout.tracks, config.work, [landmark_fit, photometric, surface, solver, face_model])
-    write_json(layout.metrics / "tracking.json", summarise(layout))
+    fits = Step("fit", fit_clip, jobs, [landmark_fit, photometric, surface, solver, face_model])
+    map_clips(fits.stage, fits.work, jobs, layout.tracks, config.work, fits.code)
+    steps = landmarks.step(config, layout), parsing.step(config, layout), fits
+    write_json(layout.metrics / "tracking.json", summarise(layout) | pace(steps, layout.tracks, workers(config.work)))
 
 
 def fit_clip(job: Job, out: Path) -> None:
@@ -50,10 +54,10 @@ def fit_clip(job: Job, out: Path) -> None:
     config: FitConfig = job.params
     cv2.setNumThreads(1)  # one core per clip: the pool of clips is what fills the machine
     start = time.perf_counter()
-    landmarks = Landmarks.load(job.inputs["landmarks"])
+    seen = Landmarks.load(job.inputs["landmarks"])
     crop = Crop.load(job.inputs["crop"])
     try:
-        track = fit(Rig.load(job.inputs["rig"]), landmarks, crop.size, config, lambda: map(detail, media.stream(job.inputs["frames"])))
+        track = fit(Rig.load(job.inputs["rig"]), seen, crop.size, config, lambda: map(detail, media.stream(job.inputs["frames"])))
     except np.linalg.LinAlgError as error:
         raise ClipError(
             f"clip '{job.clip}' cannot be fitted", found=error, where=job.inputs["landmarks"], cure="take it out of the manifest"

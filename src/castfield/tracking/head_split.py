@@ -15,10 +15,16 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from castfield.tracking.sixty_eight import from_mesh
 
-COLLAR = 0.42
-"""Where the neck ends on the middle line, in face heights below the chin, if the colours do not say otherwise."""
+COLLAR, RISE, VAGUE = 0.33, 1.5, 0.12
+"""Where the neck ends if the colours do not say otherwise: in face heights below the chin on the middle line, how far it rises a face
+width to the sides, where the shoulders are, and how much that differs from person to person and collar to collar."""
+CHEST = 0.54
+"""Below this, in face heights below the chin, the skin of a low neckline is the chest's."""
 BINS, TINTS = 24, 48
 """Cells of a colour's histogram along red, green and blue, and of a tint's along its two directions."""
+SHAPES = (BINS,) * 3, (TINTS,) * 2
+SHOULDER = -0.4
+"""Height of the mouth, in face heights below the chin: above it nobody has shoulders, and all of the person is head."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,10 @@ def face_frame(points: np.ndarray, sigma: float = 2.0) -> FaceFrame:
 
 
 def place(face: FaceFrame, frame: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """u (H, W): sideways from the jaw's middle in face widths; v (H, W): below the chin in face heights."""
-    y, x = np.mgrid[0:height, 0:width] + 0.5
-    u = (x - face.centre[frame]) / max(face.width[frame], 1)
-    v = (y - face.chin[frame]) / max(face.height[frame], 1)
-    return u.astype(np.float32), v.astype(np.float32)
+    """u (1, W): sideways from the jaw's middle in face widths; v (H, 1): below the chin in face heights."""
+    u = (np.arange(width) + 0.5 - face.centre[frame]) / max(face.width[frame], 1)
+    v = (np.arange(height) + 0.5 - face.chin[frame]) / max(face.height[frame], 1)
+    return u.astype(np.float32)[None], v.astype(np.float32)[:, None]
 
 
 class Colours:
@@ -64,7 +69,7 @@ class Colours:
     """
 
     def __init__(self) -> None:
-        self._counts = [np.zeros((2, *shape)) for shape in ((BINS,) * 3, (TINTS,) * 2)]
+        self._counts = [np.zeros((2, *shape)) for shape in SHAPES]
 
     def learn(self, picture: np.ndarray, person: np.ndarray, u: np.ndarray, v: np.ndarray) -> None:
         """picture (H, W, 3) float in [0, 1]; person (H, W) alpha; u, v as from `place`."""
@@ -75,15 +80,14 @@ class Colours:
         torso = sure & ((v > 0.9) | ((v > 0.35) & (np.abs(u) > 0.6)) | (low & (v > 0.2) & (np.abs(u) > 0.5)))
         torso &= _above(person, v) * (np.abs(u) > 0.4) < 0.05  # what hangs there may be hair
         for at, where in enumerate((head, torso)):
-            for counts, index in zip(self._counts, (_bins(picture[where]), _tints(picture[where])), strict=True):
-                np.add.at(counts[at], tuple(index.T), 1)
+            colours = picture[where]
+            for counts, cells in zip(self._counts, (_bins(colours), _tints(colours)), strict=True):
+                counts[at] += np.bincount(cells, minlength=counts[at].size).reshape(counts[at].shape)
 
     def odds(self, picture: np.ndarray) -> np.ndarray:
         """(H, W) log odds of each pixel of a picture (H, W, 3); 0 where nothing was learned."""
-        total = np.zeros(picture.shape[:2], np.float32)
-        for table, index in zip(self._tables, (_bins(picture), _tints(picture)), strict=True):
-            total += table[tuple(np.moveaxis(index, -1, 0))]
-        return total
+        bins, tints = self._tables
+        return bins.take(_bins(picture)) + tints.take(_tints(picture))
 
     @cached_property
     def _tables(self) -> list[np.ndarray]:
@@ -103,33 +107,39 @@ def _log_odds(counts: np.ndarray) -> np.ndarray:
 
 def head_share(picture: np.ndarray, person: np.ndarray, u: np.ndarray, v: np.ndarray, colours: Colours) -> np.ndarray:
     """Share of head (H, W) in [0, 1] for every pixel, taken as if it were the person's, whose alpha is `person`."""
-    colour = cv2.blur(np.clip(colours.odds(picture), -5, 5), (5, 5))
-    # The neck's lower border rises to the sides, where the shoulders are.
-    collar = COLLAR - 0.75 * np.maximum(np.abs(u) - 0.25, 0)
-    where = np.clip((np.maximum(collar, 0) - v) / 0.07, -6, 6)
+    share = np.ones(person.shape, np.float32)
+    first = int(np.searchsorted(v[:, 0], SHOULDER))
+    margin = min(first, 2)
+    colour = cv2.blur(np.clip(colours.odds(picture[first - margin :]), -5, 5), (5, 5))[margin:]
+    above, v = _above(person, v), v[first:]
+    collar = COLLAR - RISE * np.maximum(np.abs(u) - 0.2, 0)
+    where = np.clip((np.maximum(collar, 0) - v) / VAGUE, -6, 6)
     # Above the chin all is head; far below, or where a sleeve would be, all is torso, whatever its colour.
-    sure = np.clip((-0.02 - v) / 0.02, 0, 1) * 12 - np.clip((v - 0.62) / 0.06, 0, 1) * 12
+    sure = np.clip((-0.02 - v) / 0.02, 0, 1) * 12 - np.clip((v - CHEST) / 0.06, 0, 1) * 12
     # Hair hangs: beside the neck, only what has the person above it, at the mouth's height, can be hair; the rest is shoulder.
-    above = _above(person, v)
-    shoulder = (1 - above) * np.clip((np.abs(u) - 0.45) / 0.1, 0, 1) * np.clip((v + 0.4) / 0.1, 0, 1)
+    shoulder = (1 - above) * np.clip((np.abs(u) - 0.45) / 0.1, 0, 1) * np.clip((v - SHOULDER) / 0.1, 0, 1)
     # Long hair falls over the shoulders: below it has the hair's colour, and above it the hair.
     falls = above * np.clip((np.abs(u) - 0.4) / 0.1, 0, 1) * np.clip((colour - 1) / 1.5, 0, 1)
     where, sure = np.maximum(where, -2 - 4 * (1 - falls)), np.where(sure < 0, sure * (1 - falls), sure)
     where, sure = where - 8 * shoulder, sure * np.where(sure > 0, 1 - shoulder, 1)
-    return (1 / (1 + np.exp(-np.clip(where + colour + sure, -30, 30)))).astype(np.float32)
+    share[first:] = 1 / (1 + np.exp(-np.clip(where + colour + sure, -30, 30)))
+    return share
 
 
 def _above(person: np.ndarray, v: np.ndarray) -> np.ndarray:
     """(1, W): how much person there is at the mouth's height."""
-    level = np.abs(v[:, 0] + 0.4).argmin()
+    level = np.abs(v[:, 0] - SHOULDER).argmin()
     return cv2.GaussianBlur(np.ascontiguousarray(person[level : level + 1]), (0, 0), 3.0)
 
 
 def _tints(colours: np.ndarray) -> np.ndarray:
-    """(..., 2) cells of red and blue against the whole, whatever the brightness; black has no tint."""
-    share = colours[..., [0, 2]] / (colours.sum(-1, keepdims=True) + 0.08)
-    return np.clip((share * 1.6 * TINTS).astype(np.int64), 0, TINTS - 1)
+    """(..., 3) colours -> (...) cells of red and blue against the whole, whatever the brightness; black has no tint."""
+    whole = colours[..., 0] + colours[..., 1] + colours[..., 2] + np.float32(0.08)
+    red, blue = (np.minimum(colours[..., k] * np.float32(1.6 * TINTS) / whole, TINTS - 1).astype(np.int32) for k in (0, 2))
+    return red * TINTS + blue
 
 
 def _bins(colours: np.ndarray) -> np.ndarray:
-    return np.clip((colours * BINS).astype(np.int64), 0, BINS - 1)
+    """(..., 3) colours -> (...) cells of red, green and blue."""
+    red, green, blue = (np.minimum(colours[..., k] * np.float32(BINS), BINS - 1).astype(np.int32) for k in range(3))
+    return (red * BINS + green) * BINS + blue

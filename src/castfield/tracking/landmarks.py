@@ -12,7 +12,7 @@ from castfield.clip import Landmarks, clip_names
 from castfield.config import Config, LandmarksConfig
 from castfield.errors import ClipError
 from castfield.layout import Layout
-from castfield.shards import Job, map_clips
+from castfield.shards import Job, Step, map_clips
 from castfield.tracking import main_person, trackers
 from castfield.tracking.main_person import Face, bystander_share, follow
 from castfield.tracking.trackers import TRACKERS
@@ -20,11 +20,17 @@ from castfield.tracking.trackers import TRACKERS
 
 def run(config: Config, layout: Layout) -> None:
     """Track every clip of `data/frames` into `data/landmarks`."""
+    stage, work, jobs, code = step(config, layout)
+    map_clips(stage, work, jobs, layout.landmarks, config.work, code)
+
+
+def step(config: Config, layout: Layout) -> Step:
+    """The stage's work over its clips."""
     jobs = [
         Job(clip, {"frames": layout.frames / f"{clip}.mkv"}, config.landmarks)
         for clip in clip_names(layout.frames, ".mkv")
     ]  # fmt: skip
-    map_clips("landmarks", track_clip, jobs, layout.landmarks, config.work, [trackers, main_person])
+    return Step("landmarks", track_clip, jobs, [trackers, main_person])
 
 
 def track_clip(job: Job, out: Path) -> None:

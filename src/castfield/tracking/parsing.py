@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from castfield.config import Config, ParseConfig
 from castfield.layout import Layout
 from castfield.quiet import quiet
 from castfield.scratch import atomic
-from castfield.shards import Job, map_clips
+from castfield.shards import Job, Step, map_clips
 from castfield.tracking import head_split, matting, plate
 from castfield.tracking.head_split import Colours, face_frame, head_share, place
 from castfield.tracking.plate import background_plate
@@ -35,12 +34,20 @@ class Parsed(NamedTuple):
 Parser = Callable[[np.ndarray], Parsed]
 """A frame (H, W, 3) uint8 -> what is in it."""
 
+EVERY = 2
+"""The network looks at every second frame. Between two, the person is their mean: where it moves, the colours decide in a wider band."""
 PLATE_FRAMES = 64
 """Training frames that the plate and the colours are learned from: spread over the clip, so memory does not grow with it."""
 
 
 def run(config: Config, layout: Layout) -> None:
     """Parse every clip that has landmarks into `data/masks`."""
+    stage, work, jobs, code = step(config, layout)
+    map_clips(stage, work, jobs, layout.masks, config.work, code)
+
+
+def step(config: Config, layout: Layout) -> Step:
+    """The stage's work over its clips."""
     jobs = [
         Job(clip, {"frames": layout.frames / f"{clip}.mkv", "landmarks": layout.landmarks / f"{clip}.npz"}, config.parse)
         for clip in clip_names(layout.landmarks, ".npz")
@@ -50,7 +57,7 @@ def run(config: Config, layout: Layout) -> None:
         from castfield.tracking import bisenet
 
         code.append(bisenet)
-    map_clips("parse", parse_clip, jobs, layout.masks, config.work, code)
+    return Step("parse", parse_clip, jobs, code)
 
 
 def parse_clip(job: Job, out: Path) -> None:
@@ -60,62 +67,99 @@ def parse_clip(job: Job, out: Path) -> None:
     landmarks = Landmarks.load(job.inputs["landmarks"])
     face = face_frame(landmarks.points)
     with PARSERS[config.parser]() as parser:
-        picture_of, people = _sample(job.inputs["frames"], len(landmarks.points), parser)
-        numbers = np.array(sorted(picture_of))
-        pictures = np.stack([picture_of[t] for t in numbers])
-        # Well clear of the person: hair and soft edges must not tint the plate.
-        wide = np.ones((2 * matting.OUTER + 1,) * 2, np.uint8)
-        rgba, weight = background_plate(pictures, np.stack([cv2.dilate(person, wide) for person in people]))
-        known = rgba[..., :3].astype(np.float32) / 255
+        pictures, known = _sample(job.inputs["frames"], len(landmarks.points), parser)
+        rgba, weight = background_plate(np.stack(list(pictures.values())), np.stack([_clear(known[t].person) for t in pictures]))
         colours = Colours()
-        for t, picture, person in zip(numbers, pictures, people, strict=True):
-            colours.learn(picture / np.float32(255), person, *place(face, int(t), *person.shape))
+        for t, picture in pictures.items():
+            colours.learn(picture * np.float32(1 / 255), known[t].person, *place(face, t, *picture.shape[:2]))
+        pictures.clear()
+
+        plate = rgba[..., :3] * np.float32(1 / 255)
+
+        def mattes() -> Iterator[Matte]:
+            for t, (frame, parsed) in enumerate(_parsed(media.stream(job.inputs["frames"]), parser, known)):
+                picture = frame * np.float32(1 / 255)
+                alpha = matting.refine(picture, parsed.person, plate, weight)
+                head = head_share(picture, alpha, *place(face, t, *alpha.shape), colours) if parsed.head is None else parsed.head
+                yield Matte(picture, alpha, head)
 
         def masks() -> Iterator[np.ndarray]:
-            for t, picture, alpha, share in _alphas(job.inputs["frames"], parser, known, weight):
-                if share is None:
-                    share = head_share(picture, alpha, *place(face, t, *alpha.shape), colours)
-                head = np.rint(255 * alpha * share)
-                torso = np.rint(255 * alpha) - head
-                yield np.stack([head, torso, 255 - head - torso], -1).astype(np.uint8)
+            for _, alpha, share in _steadied(mattes()):
+                head, whole = np.rint(255 * alpha * share), np.rint(255 * alpha)
+                yield cv2.merge([head, whole - head, 255 - whole]).astype(np.uint8)
 
         media.encode_lossless_stream(out / f"{job.clip}.mkv", masks())
     with atomic(out / f"{job.clip}.png") as part:
         cv2.imwrite(str(part), cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA))
 
 
-def _sample(path: Path, frames: int, parser: Parser) -> tuple[dict[int, np.ndarray], list[np.ndarray]]:
-    """Up to PLATE_FRAMES training frames by number, and their coarse masks in the same order."""
+def _sample(path: Path, frames: int, parser: Parser) -> tuple[dict[int, np.ndarray], dict[int, Parsed]]:
+    """Up to PLATE_FRAMES training frames by number, and what is in them."""
     train = split_frames(frames).train
-    chosen = set(train[np.unique(np.linspace(0, len(train) - 1, PLATE_FRAMES).round().astype(int))].tolist())
+    looked = train[train % EVERY == 0] if len(train) > EVERY else train
+    chosen = set(looked[np.unique(np.linspace(0, len(looked) - 1, PLATE_FRAMES).round().astype(int))].tolist())
     pictures = {t: frame for t, frame in enumerate(media.stream(path)) if t in chosen}
-    return pictures, [parser(pictures[t]).person for t in sorted(pictures)]
+    return pictures, {t: parser(frame) for t, frame in pictures.items()}
 
 
-def _alphas(
-    path: Path, parser: Parser, known: np.ndarray, weight: np.ndarray
-) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Number, picture, steadied alpha and, if the parser tells, steadied share of head of every frame; a window of three is held."""
-    window: deque[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = deque(maxlen=3)
-    count = 0
-    for frame in media.stream(path):
-        picture = frame.astype(np.float32) / 255
-        parsed = parser(frame)
-        window.append((picture, matting.refine(picture, parsed.person, known, weight), parsed.head))
-        count += 1
-        if count > 1:
-            yield _centre(window, len(window) - 2, count - 2)
-    yield _centre(window, len(window) - 1, count - 1)
+def _clear(person: np.ndarray) -> np.ndarray:
+    """Where the person is, or so near that hair and soft edges would tint the plate: (H, W) bool."""
+    wide = np.ones((2 * matting.OUTER + 5,) * 2, np.uint8)
+    return cv2.dilate((person >= 0.02).view(np.uint8), wide).view(bool)
 
 
-def _centre(
-    window: deque[tuple[np.ndarray, np.ndarray, np.ndarray | None]], at: int, number: int
-) -> tuple[int, np.ndarray, np.ndarray, np.ndarray | None]:
-    near = list(window)[max(0, at - 1) : at + 2]
-    middle = at - max(0, at - 1)
-    pictures, heads = [picture for picture, _, _ in near], [head for _, _, head in near if head is not None]
-    alpha = matting.steady([alpha for _, alpha, _ in near], pictures, middle)
-    return number, pictures[middle], alpha, matting.steady(heads, pictures, middle) if heads else None
+def _parsed(frames: Iterable[np.ndarray], parser: Parser, known: Mapping[int, Parsed]) -> Iterator[tuple[np.ndarray, Parsed]]:
+    """Every frame and what is in it; `known` are those that the parser has seen already."""
+    waiting: list[np.ndarray] = []
+    before: Parsed | None = None
+    for t, frame in enumerate(frames):
+        if t % EVERY:
+            waiting.append(frame)
+            continue
+        after = known[t] if t in known else parser(frame)
+        for number, between in enumerate(waiting, 1):
+            yield between, _between(before or after, after, number / (len(waiting) + 1))
+        yield frame, after
+        waiting, before = [], after
+    for frame in waiting:
+        yield frame, parser(frame)
+
+
+def _between(before: Parsed, after: Parsed, share: float) -> Parsed:
+    person = cv2.addWeighted(before.person, 1 - share, after.person, share, 0)
+    if before.head is None or after.head is None:
+        return Parsed(person)
+    return Parsed(person, cv2.addWeighted(before.head, 1 - share, after.head, share, 0))
+
+
+class Matte(NamedTuple):
+    """A frame and what was found in it."""
+
+    picture: np.ndarray
+    """(H, W, 3) float32 in [0, 1]."""
+    alpha: np.ndarray
+    """(H, W) float32 of the person."""
+    head: np.ndarray
+    """(H, W) float32 how much of the person is head."""
+
+
+def _steadied(frames: Iterable[Matte]) -> Iterator[Matte]:
+    """Every frame with its masks averaged over the frames beside it; three of them are held."""
+    before: tuple[Matte, np.ndarray] | None = None
+    now: Matte | None = None
+    for after in frames:
+        if now is not None:
+            like = matting.likeness(now.picture, after.picture)
+            yield _mean(now, [*([before] if before else []), (after, like)])
+            before = now, like
+        now = after
+    if now is not None:
+        yield _mean(now, [before] if before else [])
+
+
+def _mean(frame: Matte, beside: list[tuple[Matte, np.ndarray]]) -> Matte:
+    alpha, head = (matting.steady(getattr(frame, name), [(getattr(o, name), like) for o, like in beside]) for name in ("alpha", "head"))
+    return Matte(frame.picture, alpha, head)
 
 
 @contextmanager

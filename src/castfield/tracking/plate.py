@@ -9,14 +9,14 @@ STILL = 0.05
 """A background whose RGB scatters more than this over the frames (standard deviation) is not the same in every frame."""
 
 
-def background_plate(frames: np.ndarray, people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def background_plate(frames: np.ndarray, covered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """RGBA plate (H, W, 4) uint8 and how far each pixel of it may be taken for the background of every frame (H, W) in [0, 1].
 
-    frames (N, H, W, 3) uint8 training frames; people (N, H, W) alpha of the person. Alpha of the plate is 255 where the
+    frames (N, H, W, 3) uint8 training frames; covered (N, H, W) bool: where the person is, or near. Alpha of the plate is 255 where the
     background was seen in at least three frames (a tenth of them, if they are many): its median. Elsewhere a smooth guess from around it.
     """
-    count, height, width = people.shape
-    free = np.stack([cv2.dilate(p, np.ones((5, 5), np.uint8)) < 0.02 for p in people])
+    count, height, width = covered.shape
+    free = ~covered
     seen = free.sum(0) >= max(1, min(3, count), count // 10)
     median = np.zeros((height, width, 3), np.float32)
     scatter = np.ones((height, width), np.float32)
@@ -29,7 +29,7 @@ def background_plate(frames: np.ndarray, people: np.ndarray) -> tuple[np.ndarray
         at = np.arange(len(columns))
         median[row, columns] = (values[(number - 1) // 2, at] + values[number // 2, at]) / 2
         away = np.where(where, frames[:, row, columns] - median[row, columns], 0)
-        scatter[row, columns] = np.sqrt((away**2).sum((0, 2)) / (3 * number)) / 255
+        scatter[row, columns] = np.sqrt(np.einsum("nwc,nwc->w", away, away) / (3 * number)) / 255
     plate = np.where(seen[..., None], median, fill(median, seen))
     weight = cv2.erode((seen & (scatter < STILL)).astype(np.float32), np.ones((3, 3), np.uint8))
     alpha = np.where(seen, 255, 0).astype(np.uint8)[..., None]
