@@ -58,8 +58,8 @@ def test_the_side_is_none_straight_ahead_however_the_head_leans():
     lean = rotation_matrix(np.array([[0, 0, 0.4], [0, 0.3, 0], [0.2, 0, 0]])) @ np.diag([1.0, -1.0, -1.0])
     terms = view_terms(lean)
     np.testing.assert_allclose(terms[0], 0, atol=1e-12)
-    assert abs(abs(terms[1, 0]) - np.sin(0.3)) < 1e-9 and abs(terms[1, 1]) < 1e-9
-    assert abs(abs(terms[2, 1]) - np.sin(0.2)) < 1e-9 and abs(terms[2, 0]) < 1e-9
+    np.testing.assert_allclose(np.abs(terms[1, :2]), [np.sin(0.3), 0], atol=1e-12)
+    np.testing.assert_allclose(np.abs(terms[2, :2]), [0, np.sin(0.2)], atol=1e-12)
     np.testing.assert_allclose(terms[:, 2:], np.stack([terms[:, 0] ** 2, terms[:, 0] * terms[:, 1], terms[:, 1] ** 2], 1))
 
 
