@@ -35,7 +35,7 @@ from castfield.tracking.landmark_fit import fit, inter_ocular
 from castfield.tracking.photometric import NOISE, Reference, Samples, detail, learn_reference, normal_equations, sample, shifts
 from castfield.tracking.sixty_eight import INDICES
 from castfield.tracking.solver import Noise, State, landmark_equations
-from castfield.tracking.surface import POINTS, Surface
+from castfield.tracking.surface import MOUTH, POINTS, Surface
 from castfield.tracking.truth_metrics import head_overlap, measure_truth
 
 SIZE, FOCAL, FRAMES = 256, 1000.0, 30
@@ -300,6 +300,15 @@ def _pictured(rig) -> tuple[State, Surface, list[np.ndarray], Reference]:
     trust = np.full((2, POINTS), 1e4) * (true.visible[0] > 0)
     reference = Reference(true.value[0], np.zeros((3, 2, POINTS)), state.pose.rotation[0], trust)
     return state, surface, [picture] * 4, reference
+
+
+def test_the_lips_colour_is_not_asked(rig):
+    """They roll in and out and bare the teeth: taken for motion, that cost half of the pucker."""
+    surface = Surface.of(rig, np.zeros(rig.identity_dim))
+    lips = rig.landmarks(torch.zeros(rig.identity_dim), torch.zeros(rig.d)).numpy()[list(LIPS)]
+    away = np.linalg.norm(surface.model.neutral[:, None] - lips[None], axis=-1).min(1)
+    assert away.min() > 0.8 * MOUTH
+    assert (surface.model.neutral[:, 1] < lips[:, 1].mean()).any()  # the chin, which tells how far the jaw is open, is asked
 
 
 def test_the_picture_corrects_a_pose_that_is_half_a_pixel_off(rig):
