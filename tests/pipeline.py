@@ -34,6 +34,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "frames": {"size": 128},
     "train": {"size": 48, "save_seconds": 1.0, "grid": {"steps": 60, "steps_per_clip": 0}},
     "personalize": {"steps": 20},
+    "render": {"shown_size": 128},
     "evaluate": {"faces_per_clip": 1},
 }
 """Parameters that make a run short; nothing else differs from a user's."""

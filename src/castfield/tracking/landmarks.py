@@ -50,7 +50,7 @@ def gather(clip: str, faces: Sequence[Sequence[Face]], path: Sequence[int], conf
     must_be_seen(clip, found, np.arange(len(found)), config)
     points = np.stack([faces[t][path[t]].points for t in _nearest(found)])
     confidence = np.array([faces[t][path[t]].confidence if path[t] >= 0 else 0.0 for t in range(len(found))], np.float32)
-    return Landmarks(points.astype(np.float32), confidence, found, config.tracker)
+    return Landmarks(points.astype(np.float32, copy=False), confidence, found, config.tracker)
 
 
 def must_be_seen(clip: str, found: np.ndarray, at: np.ndarray, config: LandmarksConfig) -> None:

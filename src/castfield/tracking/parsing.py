@@ -64,10 +64,9 @@ def parse_clip(job: Job, out: Path) -> None:
     """Write `<clip>.mkv` (head, torso, background; they sum to 255) and `<clip>.png` (the plate, RGBA)."""
     config: ParseConfig = job.params
     cv2.setNumThreads(1)  # one core per clip: the pool of clips is what fills the machine
-    landmarks = Landmarks.load(job.inputs["landmarks"])
-    face = face_frame(landmarks.points)
+    face = face_frame(Landmarks.load(job.inputs["landmarks"]).points)
     with PARSERS[config.parser]() as parser:
-        pictures, known = _sample(job.inputs["frames"], len(landmarks.points), parser)
+        pictures, known = _sample(job.inputs["frames"], len(face.chin), parser)
         rgba, weight = background_plate(np.stack(list(pictures.values())), np.stack([_clear(known[t].person) for t in pictures]))
         colours = Colours()
         for t, picture in pictures.items():
