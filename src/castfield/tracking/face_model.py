@@ -57,6 +57,11 @@ class Pose:
         return Pose(self.rotation[frames], self.place[frames])
 
 
+def joined(parts: Sequence[Pose]) -> Pose:
+    """Poses of consecutive frames as one."""
+    return Pose(np.concatenate([part.rotation for part in parts]), np.concatenate([part.place for part in parts]))
+
+
 @dataclass(frozen=True)
 class FaceModel:
     """The landmarks of a linear rig that the fit uses."""

@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 from castfield.clip import Landmarks, Track, split_frames
 from castfield.config import FitConfig
 from castfield.errors import ClipError
-from castfield.rigs.base import Rig, view_terms
-from castfield.tracking.face_model import FaceModel, Pose, first_pose, project, worth_fitting
+from castfield.rigs.base import Rig
+from castfield.tracking.face_model import FaceModel, Pose, first_pose, joined, worth_fitting
 from castfield.tracking.photometric import Reference, learn_reference, normal_equations, sample
 from castfield.tracking.solver import (
     BATCH,
@@ -104,7 +104,12 @@ def _fit(
     looser = np.where(model.one_sided, 1.0, 1 / np.sqrt(max(config.expression_prior, 1e-6)))
     model = replace(model, deviation=model.deviation * looser)
     prior_focal = FOCAL_PRIOR * size
-    pose = first_pose(seen.points, model.neutral, seen.weight, prior_focal, seen.centre)
+    pose = joined(
+        [
+            first_pose(some.points, model.neutral, some.weight, prior_focal, seen.centre)
+            for some in map(seen.part, _windows(len(seen.points)))
+        ]
+    )
     frames, blind = len(seen.points), seen.weight.sum(1) == 0
     nothing = np.zeros((frames, len(model.expression)))
     start = State(
@@ -184,12 +189,15 @@ def _in_chunks(state: State, solve: Callable[[slice], State]) -> State:
     """Solve windows of CHUNK frames with OVERLAP more on either side, and put the middles together."""
     frames = len(state.expression)
     parts = []
-    for at in range(0, frames, CHUNK):
-        end = min(frames, at + CHUNK)
-        wide = slice(max(0, at - OVERLAP), min(frames, end + OVERLAP))
-        parts.append(solve(wide).part(slice(at - wide.start, end - wide.start)))
-    pose = Pose(np.concatenate([p.pose.rotation for p in parts]), np.concatenate([p.pose.place for p in parts]))
-    return replace(state, pose=pose, expression=np.concatenate([p.expression for p in parts]))
+    for window in _windows(frames):
+        wide = slice(max(0, window.start - OVERLAP), min(frames, window.stop + OVERLAP))
+        parts.append(solve(wide).part(slice(window.start - wide.start, window.stop - wide.start)))
+    return replace(state, pose=joined([p.pose for p in parts]), expression=np.concatenate([p.expression for p in parts]))
+
+
+def _windows(frames: int) -> list[slice]:
+    """CHUNK frames each: what is needed of a frame in passing is never held for all."""
+    return [slice(at, min(frames, at + CHUNK)) for at in range(0, frames, CHUNK)]
 
 
 def smoothness(rig: Rig, config: FitConfig) -> Smoothness:
@@ -232,15 +240,12 @@ def _bridge(pose: Pose, found: np.ndarray) -> Pose:
 
 def as_track(rig: Rig, state: State, found: np.ndarray, size: int, answered: bool) -> Track:
     """A solved state as the clip's track, with all 478 landmarks of the rig (NaN where it has no counterpart), as the tracker sees them."""
-    import torch
-
     identity, expression = state.identity.astype(np.float32), state.expression.astype(np.float32)
-    with torch.no_grad():
-        points = rig.seen if answered else rig.landmarks
-        shape = points(torch.from_numpy(identity)[None], torch.from_numpy(expression)).double().numpy()
-    if answered:
-        shape += np.tensordot(view_terms(state.pose.rotation), rig.landmark_view.double().numpy(), 1)
-    pixels, _ = project(shape, state.pose, state.focal, size / 2)
+    model = FaceModel.of(rig, np.arange(len(rig.landmark_valid)), answered=answered)
+    everywhere = replace(state, offset=np.zeros((len(model.index), 3)))
+    pixels = np.concatenate([
+        predict(model, everywhere.part(window), size / 2)[0].astype(np.float32) for window in _windows(len(expression))
+    ])  # fmt: skip
     pixels[:, ~rig.landmark_valid.numpy()] = np.nan
     return Track(
         identity=identity,
@@ -250,5 +255,5 @@ def as_track(rig: Rig, state: State, found: np.ndarray, size: int, answered: boo
         focal=state.focal,
         size=size,
         valid=found.copy(),
-        landmarks=pixels.astype(np.float32),
+        landmarks=pixels,
     )
