@@ -17,7 +17,7 @@ class Limits:
     """Attainable rates."""
 
     flops: float
-    """Per second: products of the field's own shape, (10240, width) by (width, width)."""
+    """Per second: products of the field's own shape, all samples of a step (N, width) by (width, width)."""
     bytes: float
     """Per second, read plus written: a scaled sum of two arrays of the planes' size."""
 
@@ -42,7 +42,7 @@ def best(work: Callable[[], object], repeats: int = 30) -> float:
 
 def measure_limits(config: GridConfig, people: int) -> Limits:
     """Measure both, on as many threads as PyTorch uses."""
-    rows, width = config.frames * config.rays * config.samples, config.width
+    rows, width = config.frames * config.frame_rays(people) * config.samples, config.width
     a, b, out = torch.randn(rows, width), torch.randn(width, width), torch.empty(rows, width)
     products = best(lambda: torch.mm(a, b, out=out))
     x, y, z = (torch.zeros(people * texels(config.resolutions) * config.channels) for _ in range(3))
@@ -60,7 +60,8 @@ def step_cost(config: GridConfig, people: int, parameters: int) -> Cost:
     layers wait for the way back. What caches absorb, such as a texel that neighbouring samples share or the gradients of hidden layers,
     is not counted.
     """
-    points = config.frames * (config.rays * config.samples + config.rays // 2)
+    rays = config.frame_rays(people)
+    points = config.frames * (rays * config.samples + rays // 2)
     features = config.channels * (len(config.resolutions) + 1)
     network = features * config.width + config.width * config.width + config.width * 4
     flops = points * (3 * 2 * network + 2 * 2 * 12 * features)

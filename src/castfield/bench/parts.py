@@ -60,7 +60,7 @@ def speed(bench: Bench) -> Figures:
     shares = {"flops": rate * cost.flops / limits.flops, "bandwidth": rate * cost.bytes / limits.bytes}
     return {
         "steps_per_second": round(rate, 2),
-        "samples_per_second": round(rate * grid.frames * grid.rays * grid.samples),
+        "samples_per_second": round(rate * grid.frames * grid.frame_rays(people) * grid.samples),
         "attainable_gflops": round(limits.flops / 1e9, 1),
         "attainable_gbytes": round(limits.bytes / 1e9, 1),
         "share_of_flops": round(shares["flops"], 3),

@@ -183,8 +183,9 @@ class GridSystem(MINeRF):
 
     def plan(self) -> Plan:
         config = self.config
+        rays = config.frame_rays(min(config.clips, len(self.spec.frames)))
         return Plan(
-            config.frames, config.clips, config.rays, config.head_share, config.samples + 3,
+            config.frames, config.clips, rays, config.head_share, config.samples + 3,
             lips_share=config.lips_share, eyes_share=config.eyes_share,
         )  # fmt: skip
 
