@@ -54,9 +54,9 @@ def step_cost(config: GridConfig, people: int, parameters: int) -> Cost:
     """Operations and compulsory traffic of one step, forward and backward, with planes of `people` people in the batch.
 
     parameters: what the step moves, so without what belongs to people who are not in the batch.
-    Operations: the network's three products (three times: forward, and backward to weights and to inputs) and the look-ups' sums of
-    twelve texels a level, twice. Traffic: Adam reads weight, gradient and two moments and writes three of them; planes are read and their
-    gradients written; the mixed expression planes and their gradients are written and read; features, their gradients and two hidden
+    Operations: the network's three products and the mixing of the expression planes for every frame (three times: forward, and backward
+    to weights and to inputs), and the look-ups' sums of twelve texels a level, twice. Traffic: Adam reads weight, gradient and two moments
+    and writes three of them; planes are read and their gradients written; the mixed expression planes and their gradients are written and read; features, their gradients and two hidden
     layers wait for the way back. What caches absorb, such as a texel that neighbouring samples share or the gradients of hidden layers,
     is not counted.
     """
@@ -64,8 +64,10 @@ def step_cost(config: GridConfig, people: int, parameters: int) -> Cost:
     points = config.frames * (rays * config.samples + rays // 2)
     features = config.channels * (len(config.resolutions) + 1)
     network = features * config.width + config.width * config.width + config.width * 4
-    flops = points * (3 * 2 * network + 2 * 2 * 12 * features)
-    planes = people * texels(config.resolutions) * config.channels
-    moved = config.frames * texels((config.expression_resolution,)) * config.channels
+    expression = texels((config.expression_resolution,)) * config.channels
+    mixing = config.frames * config.expression_planes * expression
+    flops = 3 * 2 * (points * network + mixing) + points * 2 * 2 * 12 * features
+    planes = people * texels(config.resolutions) * config.channels + config.expression_planes * expression
+    moved = config.frames * expression
     waiting = points * (2 * features + 2 * config.width)
     return Cost(float(flops), float(4 * (7 * parameters + 2 * planes + 4 * moved + 2 * waiting)))
