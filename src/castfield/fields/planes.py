@@ -59,7 +59,8 @@ def texels(resolutions: Sequence[int]) -> int:
 
 def new_planes(resolutions: Sequence[int], channels: int, *sets: int, spread: float = 0.05) -> nn.Parameter:
     """Random planes (*sets, texels, C). A texel's channels lie side by side, line by line, plane by plane, level by level."""
-    return nn.Parameter(torch.randn(*sets, texels(resolutions), channels) * spread)
+    # In place: the memory of a second tensor is let go between two that stay, where nothing of its size fits in any more.
+    return nn.Parameter(torch.randn(*sets, texels(resolutions), channels).mul_(spread))
 
 
 def look_up(planes: Tensor, unit: Tensor, resolutions: Sequence[int]) -> Tensor:
