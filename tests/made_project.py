@@ -18,7 +18,7 @@ from castfield.layout import Layout
 from castfield.systems import personalize, train
 
 SIZE = 32
-GRID = GridConfig(steps=60, steps_per_clip=0, resolutions=(32, 48, 64), expression_resolution=64, rays=64)
+GRID = GridConfig(steps=60, steps_per_clip=0, resolutions=(32, 48, 64), expression_resolution=64, rays=64, person_rays=64)
 CONFIG = Config(
     dataset="made",
     work=WorkConfig(runner="inline"),

@@ -91,6 +91,10 @@ def test_boxes_and_growing():
     assert bounding_box(grow(mask)).tolist() == [0, 0, 64, 64]
     mask[20:30, 40:44] = 255
     assert bounding_box(grow(mask)).tolist() == [38, 18, 46, 32]
+    for size, reach in ((24, 1), (150, 5), (256, 8)):
+        some = (np.random.default_rng(size).random((size, size)) > 0.99).astype(np.uint8) * 255
+        wide = torch.nn.functional.max_pool2d(torch.from_numpy(some).float()[None], 2 * reach + 1, 1, reach)[0].numpy() > 0
+        np.testing.assert_array_equal(grow(some), wide)
 
 
 def test_push_pull_keeps_what_is_known_and_fills_smoothly():

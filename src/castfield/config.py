@@ -141,14 +141,16 @@ class MLPConfig:
 class GridConfig:
     steps: int = 400
     """Optimiser steps, to which `steps_per_clip` adds."""
-    steps_per_clip: int = 150
+    steps_per_clip: int = 110
     """Further optimiser steps for each clip of the cast."""
     frames: int = 16
     """Frames a step."""
     clips: int = 8
     """Clips a step at most; its frames are spread over them evenly."""
     rays: int = 128
-    """Rays a frame a step."""
+    """Rays a frame a step, at least."""
+    person_rays: int = 512
+    """Rays a person a step, at least: frames have more of them where they are of many people."""
     samples: int = 5
     """Samples a ray, placed by the proposal."""
     channels: int = 16
@@ -181,6 +183,10 @@ class GridConfig:
     """Weight of |l|^2 in the loss."""
     identity_weight: float = 1e-4
     """Weight of |i|^2 in the loss."""
+
+    def frame_rays(self, people: int) -> int:
+        """Rays a frame where a step sees so many people; an even number, because every second one has a place in the air beside it."""
+        return max(self.rays, 2 * -(-self.person_rays * people // (2 * self.frames)))
 
     def scaled(self, size: int) -> GridConfig:
         """For pictures of another size: as many texels a pixel as at 128 pixels."""

@@ -158,10 +158,14 @@ def resize(picture: np.ndarray, size: int) -> np.ndarray:
 def grow(head: np.ndarray) -> np.ndarray:
     """Head mask (S, S) uint8 -> (S, S) bool, grown by `DILATION`, so that no hair is left outside."""
     reach = max(1, round(len(head) * DILATION))
-    near = torch.from_numpy((head > 12).astype(np.float32))[None, None]
-    # A square is the product of two lines, which together are far shorter.
-    lines = torch.nn.functional.max_pool2d(near, (1, 2 * reach + 1), 1, (0, reach))
-    return torch.nn.functional.max_pool2d(lines, (2 * reach + 1, 1), 1, (reach, 0))[0, 0].numpy() > 0
+    grown = np.pad(head > 12, reach)
+    for _ in range(2):  # a square is the product of two lines
+        width = 1
+        while width <= 2 * reach:  # a line twice as long is two of them
+            step = min(width, 2 * reach + 1 - width)
+            grown, width = grown[:-step] | grown[step:], width + step
+        grown = grown.T
+    return np.ascontiguousarray(grown)
 
 
 def covers(head: np.ndarray, torso: np.ndarray) -> np.ndarray:

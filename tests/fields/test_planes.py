@@ -5,8 +5,10 @@ import math
 import torch
 
 from castfield.config import GridConfig
-from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, cell_centres, depth_texels, look_up, texels, to_unit
+from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, cell_centres, depth_texels, look_up, places_in, texels, to_unit
 from castfield.fields.proposal import FLOOR, Proposal
+
+EVERY_CELL = torch.arange(CELLS**3)
 
 
 def bilinear(plane, u, v):
@@ -53,7 +55,8 @@ def test_proposal_finds_what_was_put_in():
     centres = cell_centres()
     ball = (centres.norm(dim=-1) < 0.05).float() * 100
     for _ in range(30):
-        proposal.update(1, ball)
+        for some in EVERY_CELL.split(CELLS**2):  # a refresh looks at a part of them
+            proposal.update(1, some, ball[some])
     inside, outside = torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[0.15, 0.15, 0.0]])
     points = torch.cat([inside, outside])[None].expand(2, -1, -1)
     found = proposal.along(points, torch.tensor([0, 1]))
@@ -68,8 +71,18 @@ def test_proposal_finds_what_was_put_in():
 def test_proposal_cells_lie_where_they_are_looked_up():
     proposal = Proposal(1)
     proposal.set_hull(0, torch.zeros(CELLS**3, dtype=torch.bool).index_fill(0, torch.tensor([12345]), True))
-    found = proposal.along(cell_centres(torch.rand(CELLS**3, 3))[None], torch.tensor([0]))[0]
+    found = proposal.along(places_in(EVERY_CELL, torch.rand(CELLS**3, 3))[None], torch.tensor([0]))[0]
     assert found.nonzero().flatten().tolist() == [12345]
+
+
+def test_the_proposal_is_the_mean_of_neighbouring_cells():
+    proposal, density = Proposal(1), torch.rand(CELLS**3)
+    proposal.update(0, EVERY_CELL, density, keep=0.0)
+    cube = density.view(1, 1, CELLS, CELLS, CELLS)
+    expected = torch.nn.functional.avg_pool3d(cube, 3, 1, 1, count_include_pad=False)[0, 0] + FLOOR
+    torch.testing.assert_close(proposal.guide[0], expected)
+    proposal.refresh()
+    torch.testing.assert_close(proposal.guide[0], expected)
 
 
 def test_planes_are_as_fine_as_the_pictures():

@@ -66,7 +66,7 @@ def test_the_nearest_vertex_is_that_of_all_pairs(count, monkeypatch):
 def test_prior_is_opaque_inside_and_air_outside():
     clip = made_clip("a", 10, 16)
     centres = cell_centres()
-    prior = density_prior(Ball(), clip.track, centres)
+    prior = density_prior(Ball(), clip.track, centres, torch.ones(len(centres), dtype=torch.bool))
     middle = torch.tensor([0.1 * clip.track.expression[:, 0].mean(), 0.0, 0.0])
     distance = (centres - middle).norm(dim=1) - RADIUS
     density = to_density(prior)
@@ -76,7 +76,19 @@ def test_prior_is_opaque_inside_and_air_outside():
     assert far < density[(distance > 0.03) & (distance < 0.05)].min(), "hair grows near the head"
 
 
-def test_hull_is_what_the_masks_say_of_every_cell():
+def test_the_prior_is_air_where_the_masks_see_none_of_the_head():
+    clip, centres = made_clip("a", 10, 16), cell_centres()
+    everywhere = density_prior(Ball(), clip.track, centres, torch.ones(len(centres), dtype=torch.bool))
+    left = centres[:, 0] < 0
+    prior = density_prior(Ball(), clip.track, centres, left)
+    assert torch.equal(prior[left], everywhere[left])
+    beyond = centres[:, 0] > 0.03  # further than a cube of cells, all of which are looked at where one may hold the head
+    assert everywhere[beyond].max() > 0 > prior[beyond].max()
+
+
+@pytest.mark.parametrize("kernels", ["on", "off"])
+def test_hull_is_what_the_masks_say_of_every_cell(kernels, monkeypatch):
+    monkeypatch.setenv("CASTFIELD_KERNELS", kernels)
     clip, centres = made_clip("a", 12, 64), cell_centres()
     votes = torch.zeros(len(centres))
     for frame in clip.train_frames:
@@ -86,6 +98,13 @@ def test_hull_is_what_the_masks_say_of_every_cell():
     inside = (votes >= SHARE * len(clip.train_frames)).float().view(1, 1, CELLS, CELLS, CELLS)
     expected = torch.nn.functional.max_pool3d(inside, 3, 1, 1).flatten() > 0
     assert (visual_hull(clip, centres) != expected).sum() <= 2, "only where a cell falls between two pixels"
+
+
+def test_hull_is_the_same_with_kernels_and_without(monkeypatch):
+    clip, centres = made_clip("a", 12, 64), cell_centres()
+    found = visual_hull(clip, centres)
+    monkeypatch.setenv("CASTFIELD_KERNELS", "off")
+    assert torch.equal(visual_hull(clip, centres), found)
 
 
 def test_hull_holds_the_head_and_not_the_rest():

@@ -28,6 +28,13 @@ def test_a_batch_depends_on_seed_and_step_alone():
     assert not equal(third, Batches(CLIPS, PLAN, seed=4).draw(3))
 
 
+def test_what_is_drawn_ahead_is_what_is_drawn():
+    batches = Batches(CLIPS, PLAN, seed=3)
+    for step, batch in zip(range(2, 6), batches.ahead(2, 6), strict=True):
+        assert equal(batch, batches.draw(step))
+    assert not list(batches.ahead(6, 6))
+
+
 def test_held_out_and_invalid_frames_are_never_drawn():
     lame = CLIPS[0]
     valid = lame.track.valid.copy()

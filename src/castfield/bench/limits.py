@@ -17,7 +17,7 @@ class Limits:
     """Attainable rates."""
 
     flops: float
-    """Per second: products of the field's own shape, (10240, width) by (width, width)."""
+    """Per second: products of the field's own shape, all samples of a step (N, width) by (width, width)."""
     bytes: float
     """Per second, read plus written: a scaled sum of two arrays of the planes' size."""
 
@@ -42,7 +42,7 @@ def best(work: Callable[[], object], repeats: int = 30) -> float:
 
 def measure_limits(config: GridConfig, people: int) -> Limits:
     """Measure both, on as many threads as PyTorch uses."""
-    rows, width = config.frames * config.rays * config.samples, config.width
+    rows, width = config.frames * config.frame_rays(people) * config.samples, config.width
     a, b, out = torch.randn(rows, width), torch.randn(width, width), torch.empty(rows, width)
     products = best(lambda: torch.mm(a, b, out=out))
     x, y, z = (torch.zeros(people * texels(config.resolutions) * config.channels) for _ in range(3))
@@ -54,17 +54,20 @@ def step_cost(config: GridConfig, people: int, parameters: int) -> Cost:
     """Operations and compulsory traffic of one step, forward and backward, with planes of `people` people in the batch.
 
     parameters: what the step moves, so without what belongs to people who are not in the batch.
-    Operations: the network's three products (three times: forward, and backward to weights and to inputs) and the look-ups' sums of
-    twelve texels a level, twice. Traffic: Adam reads weight, gradient and two moments and writes three of them; planes are read and their
-    gradients written; the mixed expression planes and their gradients are written and read; features, their gradients and two hidden
-    layers wait for the way back. What caches absorb, such as a texel that neighbouring samples share or the gradients of hidden layers,
-    is not counted.
+    Operations: the network's three products and the mixing of the expression planes for every frame (three times: forward, and backward
+    to weights and to inputs), and the look-ups' sums of twelve texels a level, twice. Traffic: Adam reads weight, gradient and two moments
+    and writes three of them; planes are read and their gradients written; the mixed expression planes and their gradients are written
+    and read; features, their gradients and two hidden layers wait for the way back. What caches absorb, such as a texel that neighbouring
+    samples share or the gradients of hidden layers, is not counted.
     """
-    points = config.frames * (config.rays * config.samples + config.rays // 2)
+    rays = config.frame_rays(people)
+    points = config.frames * (rays * config.samples + rays // 2)
     features = config.channels * (len(config.resolutions) + 1)
     network = features * config.width + config.width * config.width + config.width * 4
-    flops = points * (3 * 2 * network + 2 * 2 * 12 * features)
-    planes = people * texels(config.resolutions) * config.channels
-    moved = config.frames * texels((config.expression_resolution,)) * config.channels
+    expression = texels((config.expression_resolution,)) * config.channels
+    mixing = config.frames * config.expression_planes * expression
+    flops = 3 * 2 * (points * network + mixing) + points * 2 * 2 * 12 * features
+    planes = people * texels(config.resolutions) * config.channels + config.expression_planes * expression
+    moved = config.frames * expression
     waiting = points * (2 * features + 2 * config.width)
     return Cost(float(flops), float(4 * (7 * parameters + 2 * planes + 4 * moved + 2 * waiting)))

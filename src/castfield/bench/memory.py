@@ -32,19 +32,24 @@ from castfield.training.loop import fit
 SIZE, D = 128, 52
 SECONDS, LONG = 30, 300
 """Length of the clips, and of the longest that `frames.max_seconds` lets through."""
-COUNTS = (10, 100)
+COUNTS, LONG_COUNTS = (10, 100), (10, 24)
 
 
 def measure(bench: Any) -> dict[str, Any]:
     """Peak MiB that training holds for casts of COUNTS clips of 30 s, and by how much each further clip, of 30 s or 300 s, raises it."""
-    few, many = COUNTS
     found = {n: _alone(n, SECONDS) for n in COUNTS}
-    each = (found[many] - found[few]) / (many - few)
+    long = {n: _alone(n, LONG) for n in LONG_COUNTS}  # compared with each other: what a step holds once is longer, too
     return {
         "mib_of_clips": {str(n): round(v, 1) for n, v in found.items()},
-        "mib_per_clip": round(each, 2),
-        "mib_per_long_clip": round(each + (_alone(few, LONG) - found[few]) / few, 2),
+        "mib_per_clip": _each(found),
+        "mib_per_long_clip": _each(long),
     }
+
+
+def _each(found: dict[int, float]) -> float:
+    """What a further clip takes, from the MiB of two casts."""
+    (few, less), (many, more) = sorted(found.items())
+    return round((more - less) / (many - few), 2)
 
 
 def _alone(clips: int, seconds: int) -> float:

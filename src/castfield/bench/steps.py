@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
@@ -13,7 +13,7 @@ from castfield.config import Config
 from castfield.images import ClipImages
 from castfield.rigs import Rig
 from castfield.systems.model import build_model
-from castfield.training.batches import Batches
+from castfield.training.batches import Batch, Batches
 from castfield.training.loop import fit
 from castfield.training.parts import Parts
 
@@ -41,12 +41,18 @@ class Stopwatch:
 
 
 def step_parts(config: Config, images: Sequence[ClipImages], rig: Rig | None, steps: int = 80) -> dict[str, float]:
-    """Milliseconds of a step for drawing the batch, refreshing the proposal, the way forth and back, Adam, and the rest."""
+    """Milliseconds of a step of waiting for the batch, refreshing the proposal, the way forth and back, Adam, and the rest."""
     model = build_model(config, images, rig)
     system, batches, watch = model.system, Batches(images, model.system.plan(), config.seed), Stopwatch()
     learn, Parts.learn = Parts.learn, watch.on("forth and back", Parts.learn)  # type: ignore[method-assign]
     system.before_step = watch.on("proposal", system.before_step)
-    batches.draw = watch.on("draw", batches.draw)  # type: ignore[method-assign]
+    ahead = batches.ahead
+
+    def waited_for(first: int, end: int) -> Iterator[Batch]:
+        take = watch.on("draw", ahead(first, end).__next__)
+        return (take() for _ in range(first, end))
+
+    batches.ahead = waited_for  # type: ignore[method-assign]
     began_adam = 0.0
 
     def before(*_: Any) -> None:

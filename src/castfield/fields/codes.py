@@ -18,7 +18,7 @@ class Codes(nn.Module):
     def __init__(self, frames: Sequence[int], d: int, latent: int, spread: float = 0.05) -> None:
         super().__init__()
         self.identity = nn.Parameter(torch.randn(len(frames), d) * spread)
-        self.tables = nn.ParameterList(torch.randn(count, latent) * 0.01 for count in frames)
+        self.tables = nn.ParameterList(torch.randn(count, latent).mul_(0.01) for count in frames)
         self.latent_dim = latent
 
     def latent(self, clips: Tensor, rows: Tensor) -> Tensor:

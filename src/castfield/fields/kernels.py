@@ -26,6 +26,8 @@ parallel: Callable[..., Any] = njit(**_options, parallel=True)
 """A kernel."""
 single: Callable[..., Any] = njit(**_options)
 """A kernel on one thread, for work that is done in several threads already."""
+exact: Callable[..., Any] = njit(cache=True, nogil=True, error_model="numpy")
+"""The same without any liberty in the arithmetic: rounded as PyTorch rounds."""
 
 Array = np.ndarray
 ONE, HALF = np.float32(1), np.float32(0.5)

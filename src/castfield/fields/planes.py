@@ -30,10 +30,15 @@ def _cells() -> tuple[Tensor, Tensor]:
     return low + torch.stack([x, y, z], -1).reshape(-1, 3) * sides, sides
 
 
-def cell_centres(jitter: Tensor | None = None) -> Tensor:
-    """Centres (48^3, 3) of the box's cells in metres, z slowest; jitter (48^3, 3) in [0, 1) moves each within its cell."""
+def cell_centres() -> Tensor:
+    """Centres (48^3, 3) of the box's cells in metres, z slowest."""
+    return _cells()[0]
+
+
+def places_in(cells: Tensor, within: Tensor) -> Tensor:
+    """Places (N, 3) in metres in some of the cells, (N,) as `cell_centres` counts them; within (N, 3) in [0, 1): where in each."""
     centres, sides = _cells()
-    return centres if jitter is None else centres + (jitter - 0.5) * sides
+    return centres[cells] + (within - 0.5) * sides
 
 
 def to_unit(points: Tensor) -> Tensor:
@@ -54,7 +59,8 @@ def texels(resolutions: Sequence[int]) -> int:
 
 def new_planes(resolutions: Sequence[int], channels: int, *sets: int, spread: float = 0.05) -> nn.Parameter:
     """Random planes (*sets, texels, C). A texel's channels lie side by side, line by line, plane by plane, level by level."""
-    return nn.Parameter(torch.randn(*sets, texels(resolutions), channels) * spread)
+    # In place: the memory of a second tensor is let go between two that stay, where nothing of its size fits in any more.
+    return nn.Parameter(torch.randn(*sets, texels(resolutions), channels).mul_(spread))
 
 
 def look_up(planes: Tensor, unit: Tensor, resolutions: Sequence[int]) -> Tensor:

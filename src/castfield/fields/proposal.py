@@ -18,6 +18,8 @@ FLOOR = 3.0
 """Density per metre that every cell of the hull keeps in the proposal, so that nothing is ruled out for good."""
 AIR = 1.0
 """Density per metre below which a cell counts as air when pictures are rendered: less than a hundredth of opacity a cell."""
+KEEP = 0.8
+"""Share that a cell's average keeps when its density is looked at again."""
 
 
 class Proposal(nn.Module):
@@ -48,16 +50,16 @@ class Proposal(nn.Module):
         self.hull[person] = inside.reshape(CELLS, CELLS, CELLS).to(self.hull)
         self.refresh(person)
 
-    def update(self, person: int, density: Tensor, keep: float = 0.8) -> None:
-        """Blend in new densities (48^3,) at the cells."""
-        self.density[person].mul_(keep).add_(density.reshape(CELLS, CELLS, CELLS), alpha=1 - keep)
+    def update(self, person: int, cells: Tensor, density: Tensor, keep: float = KEEP) -> None:
+        """Blend in new densities (N,) at some of the cells (N,)."""
+        known = self.density[person].view(-1)
+        known[cells] = torch.lerp(density, known[cells], keep)
         self.refresh(person)
 
     def refresh(self, person: int | None = None) -> None:
         """Recompute what `along` looks up: the average blurred by a cell each way, plus the floor, inside the hull."""
-        chosen = slice(None) if person is None else slice(person, person + 1)
-        blurred = torch.nn.functional.avg_pool3d(self.density[chosen, None], 3, 1, 1, count_include_pad=False)[:, 0]
-        self.guide[chosen] = (blurred + FLOOR) * self.hull[chosen]
+        for one in range(len(self.density)) if person is None else (person,):
+            torch.mul(_blurred(self.density[one]).add_(FLOOR), self.hull[one], out=self.guide[one])
 
     @torch.no_grad()
     def samples(self, rays: Rays, people: Tensor, count: int, noise: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -117,3 +119,15 @@ class Proposal(nn.Module):
         lines = torch.nn.functional.max_pool2d(padded[:, None], (1, 2 * reach + 1), 1, (0, reach))
         grown = torch.nn.functional.max_pool2d(lines, (2 * reach + 1, 1), 1, (reach, 0))[:, 0]
         return grown[:, 1:-1, 1:-1] > 0
+
+
+def _blurred(grid: Tensor) -> Tensor:
+    """The mean (D, D, D) of each cell of a grid and those beside it."""
+    for axis in range(3):  # a cube is the product of three lines
+        own, counts = grid, grid.new_full((len(grid),), 1 / 3)
+        counts[0] = counts[-1] = 1 / 2
+        grid = own.clone()
+        for to, source in ((0, 1), (1, 0)):
+            grid.narrow(axis, to, len(grid) - 1).add_(own.narrow(axis, source, len(grid) - 1))
+        grid.mul_(counts.view([-1 if axis == k else 1 for k in range(3)]))
+    return grid

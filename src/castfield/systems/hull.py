@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from castfield.fields.fast import has_kernels
 from castfield.fields.planes import CELLS
 from castfield.images import ClipImages, grow
 
@@ -13,23 +14,42 @@ VIEWS = 24
 """Training frames that are looked at, evenly spread."""
 SHARE = 0.25
 """A cell belongs to the hull when it lies in the grown mask of this share of them: a jaw is open only now and then."""
+NEAR = 1e-3
+"""Metres before the camera where cells are taken to lie that lie nearer, or behind it."""
 
 
 def visual_hull(clip: ClipImages, centres: Tensor) -> Tensor:
     """Which of the cells `centres` (48^3, 3) metres a clip's training masks allow: (48^3,) bool, grown by a cell."""
     frames = clip.train_frames[np.unique(np.linspace(0, len(clip.train_frames) - 1, VIEWS).round().astype(int))]
     grid = centres.view(CELLS, CELLS, CELLS, 3)
-    x, y, z = grid[0, 0, :, 0], grid[0, :, 0, 1, None], grid[:, 0, 0, 2, None, None]
-    votes, last = torch.zeros(len(centres), dtype=torch.uint8), clip.size - 1
+    x, y, z = grid[0, 0, :, 0], grid[0, :, 0, 1, None], grid[:, 0, 0, 2]
+    votes = torch.zeros(CELLS, CELLS, CELLS, dtype=torch.uint8)
     lens = np.array([[clip.focal, 0, clip.size / 2], [0, clip.focal, clip.size / 2], [0, 0, 1]])
     for frame in frames:
         # Where a grid lies in the camera is the sum of what its axes add: far fewer products than its points take one by one.
         camera = lens @ np.column_stack([clip.track.rotation[frame], clip.track.translation[frame]])
-        across, down, depth = (a * x + b * y + (c * z + d) for a, b, c, d in camera.tolist())
-        depth.clamp_min_(1e-3)
-        column, line = ((at / depth).clamp_(0, last).int() for at in (across, down))  # what leaves the picture continues its edge
-        votes += torch.from_numpy(grow(clip.head[frame])).byte().view(-1).index_select(0, (line * clip.size + column).view(-1))
-    return _grown((votes >= SHARE * len(frames)).view(CELLS, CELLS, CELLS)).view(-1)
+        layer, line = (
+            torch.stack([a * x + b * y for a, b, _, _ in camera.tolist()]),
+            torch.stack([c * z + d for _, _, c, d in camera.tolist()]),
+        )
+        _vote(torch.from_numpy(grow(clip.head[frame])).byte(), layer, line, votes)
+    return _grown(votes >= SHARE * len(frames)).view(-1)
+
+
+def _vote(mask: Tensor, layer: Tensor, line: Tensor, votes: Tensor) -> None:
+    """Add mask (S, S) uint8 to votes (D, D, D) where the cells lie in it; what leaves the picture continues its edge.
+
+    layer (3, D, D) + line (3, D), of y and x and of z: the cells' homogeneous pixels.
+    """
+    if has_kernels():
+        from castfield.systems.shape_kernels import vote
+
+        vote(mask.numpy(), layer.numpy(), line.numpy(), votes.numpy())
+        return
+    across, down, depth = layer[:, None] + line[:, :, None, None]
+    depth.clamp_min_(NEAR)
+    column, row = ((at / depth).clamp_(0, len(mask) - 1).int() for at in (across, down))
+    votes += mask.view(-1).index_select(0, (row * len(mask) + column).view(-1)).view_as(votes)
 
 
 def _grown(inside: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from castfield.fields.codes import Codes
 from castfield.fields.grid import GridField, Prepared, to_density
 from castfield.fields.interaction import build_module
 from castfield.fields.mlp import RADIUS, PaperField
-from castfield.fields.planes import CELLS, cell_centres, to_unit
+from castfield.fields.planes import CELLS, places_in, to_unit
 from castfield.fields.proposal import Proposal
 from castfield.fields.smoothing import AttentionSmoothing
 from castfield.images import ClipImages
@@ -28,8 +28,10 @@ from castfield.systems.grid_rays import rendered, score
 from castfield.training.batches import Batch, Plan
 from castfield.training.schedule import ParameterGroup
 
-PROPOSAL_EVERY = 16
+PROPOSAL_EVERY = 4
 """Steps between two refreshes of the proposal, one person each."""
+PROPOSAL_STRIDE = 4
+"""Of so many cells one is looked at in a refresh: in a large cast it is the sooner everybody's turn."""
 
 EXPRESSION_SPREAD = 0.3
 """Standard deviation to which the fast field scales each direction of expression over the cast."""
@@ -181,8 +183,9 @@ class GridSystem(MINeRF):
 
     def plan(self) -> Plan:
         config = self.config
+        rays = config.frame_rays(min(config.clips, len(self.spec.frames)))
         return Plan(
-            config.frames, config.clips, config.rays, config.head_share, config.samples + 3,
+            config.frames, config.clips, rays, config.head_share, config.samples + 3,
             lips_share=config.lips_share, eyes_share=config.eyes_share,
         )  # fmt: skip
 
@@ -265,13 +268,13 @@ class GridSystem(MINeRF):
         clip, device = images[person], self.codes.identity.device
         frame = clip.train_frames[random.integers(len(clip.train_frames))]
         expression = torch.tensor(clip.track.expression[frame], dtype=torch.float32, device=device)
-        points = cell_centres(torch.from_numpy(random.random((CELLS**3, 3), np.float32))).to(device)
-        inside = self.proposal.hull[person].reshape(-1).bool()
+        first = int(random.integers(PROPOSAL_STRIDE))
+        cells = self.proposal.hull[person].cpu().flatten().nonzero()[first::PROPOSAL_STRIDE, 0]
+        unit = to_unit(places_in(cells, torch.from_numpy(random.random((len(cells), 3), np.float32)))).to(device)
         index = torch.tensor([person], device=device)
         latent = self.codes.mean_latent(person)[None] if self.codes.latent_dim else self.codes.latent(index, index)
         condition, latent = self.condition(index, expression[None, None], latent[:, None], False)
-        density = self.proposal.density[person].reshape(-1).clone()
         prepared = self.field.prepare(self._groups(index), condition, latent)
         # As many at once as PyTorch leaves to one thread: where it cuts a tensor for several, softplus gives other last bits.
-        density[inside] = torch.cat([self.field.density(some[None], prepared)[0] for some in to_unit(points[inside]).split(1 << 15)])
-        self.proposal.update(person, density)
+        density = torch.cat([self.field.density(some[None], prepared)[0] for some in unit.split(1 << 15)])
+        self.proposal.update(person, cells.to(device), density)

@@ -109,7 +109,8 @@ def build_model(config: Config, images: Sequence[ClipImages], rig: Rig | None) -
 def beforehand(clip: ClipImages, rig: Rig | None) -> tuple[Tensor, Tensor]:
     """What the fit and the masks say of a person: the density's prior (48^3,), and which cells the masks allow (48^3,)."""
     centres = cell_centres()
-    return density_prior(rig, clip.track, centres) if rig else torch.zeros(len(centres)), visual_hull(clip, centres)
+    inside = visual_hull(clip, centres)
+    return density_prior(rig, clip.track, centres, inside) if rig else torch.zeros(len(centres)), inside
 
 
 def save_model(model: Model, folder: Path) -> Path:

@@ -27,13 +27,19 @@ SLOPE = 1 / 0.005
 """How fast the one turns into the other, per metre."""
 FAR_SLOPE = 20.0
 """How much less likely it becomes with every further metre, so that hair grows near the head and not before the camera."""
+AIR = 0.1
+"""Distance from the head, metres, at which cells are taken to lie that the masks rule out."""
 
 
-def density_prior(rig: Rig, track: Track, centres: Tensor) -> Tensor:
-    """Additive prior of the raw density at `centres` (N, 3) metres: (N,), from the mesh under the clip's mean expression."""
+def density_prior(rig: Rig, track: Track, centres: Tensor, inside: Tensor) -> Tensor:
+    """Additive prior of the raw density at the cells' `centres` (48^3, 3) metres: (48^3,), from the mesh under the clip's mean expression.
+
+    inside (48^3,) bool: cells that may hold the head. Those far from all of them are air, whatever the mesh says.
+    """
     identity, expression = torch.from_numpy(track.identity), torch.from_numpy(track.expression[track.valid]).mean(0)
-    order, distance = _blocks(), torch.empty(len(centres))
-    distance[order] = signed_distance(rig, rig.vertices(identity, expression, head_only=True), centres[order])
+    cubes, distance = _cubes(), torch.full((len(centres),), AIR)
+    chosen = cubes[inside[cubes].any(1)].view(-1)
+    distance[chosen] = signed_distance(rig, rig.vertices(identity, expression, head_only=True), centres[chosen])
     near = (-distance * SLOPE).clamp(OUTSIDE_LOGIT, INSIDE_LOGIT)
     return near - FAR_SLOPE * (distance + OUTSIDE_LOGIT / SLOPE).clamp_min(0)
 
@@ -66,10 +72,10 @@ def nearest(points: Tensor, vertices: Tensor) -> Tensor:
 
 
 @cache
-def _blocks() -> Tensor:
-    """(48^3,) the box's cells in an order in which those of a cube of 8^3 follow each other, and in it those of 4^3."""
-    cubes = torch.arange(CELLS**3).view([CELLS // 8, 2, 4] * 3)
-    return cubes.permute(0, 3, 6, 1, 4, 7, 2, 5, 8).reshape(-1)
+def _cubes() -> Tensor:
+    """(12^3, 4^3) the box's cells by cubes of 4^3, in an order in which those of a cube of 8^3 follow each other."""
+    cells = torch.arange(CELLS**3).view([CELLS // 8, 2, 4] * 3)
+    return cells.permute(0, 3, 6, 1, 4, 7, 2, 5, 8).reshape(-1, 4**3)
 
 
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:

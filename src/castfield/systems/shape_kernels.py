@@ -1,10 +1,11 @@
-"""The nearest vertex of a head as a CPU kernel (Numba); `shape.py` says what for."""
+"""The nearest vertex of a head, and the votes of a mask, as CPU kernels (Numba); `shape.py` and `hull.py` say what for."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from castfield.fields.kernels import jit, single
+from castfield.fields.kernels import exact, jit, single
+from castfield.systems.hull import NEAR
 
 LARGE, SMALL = 512, 64
 """Points that are looked at together, first and then: the fewer they are, the fewer vertices are left for them."""
@@ -54,3 +55,18 @@ def nearest(points, vertices, found):
                     which[n] = number if closer else which[n]
             for n in range(min(SMALL, len(found) - first - begin)):
                 found[first + begin + n] = which[n]
+
+
+@exact
+def vote(mask, layer, line, votes):
+    """Add mask (S, S) uint8 to votes (D, D, D) at homogeneous pixels layer (3, D, D) + line (3, D); to the bit as PyTorch has them."""
+    cells, last, zero, near = len(votes), np.float32(len(mask) - 1), np.float32(0), np.float32(NEAR)
+    flat, at = mask.reshape(-1), np.empty(cells, np.int32)
+    for z in range(cells):
+        for y in range(cells):
+            for x in range(cells):  # apart from what looks up, so that the loop becomes one of vectors
+                depth = max(layer[2, y, x] + line[2, z], near)
+                column = np.int32(min(max((layer[0, y, x] + line[0, z]) / depth, zero), last))
+                at[x] = np.int32(min(max((layer[1, y, x] + line[1, z]) / depth, zero), last)) * np.int32(len(mask)) + column
+            for x in range(cells):
+                votes[z, y, x] += flat[at[x]]

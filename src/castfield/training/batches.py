@@ -4,7 +4,8 @@ run that was killed draws what an undisturbed one would have drawn, and several 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -120,6 +121,16 @@ class Batches:
     def random(self, step: int, purpose: int = 0) -> np.random.Generator:
         """The generator of a step; `purpose` tells independent uses apart."""
         return np.random.Generator(np.random.Philox(key=[self.seed, purpose], counter=[0, 0, 0, step]))
+
+    def ahead(self, first: int, end: int) -> Iterator[Batch]:
+        """The batches of the steps from `first` up to `end`, each drawn while the caller is busy with the one before."""
+        with ThreadPoolExecutor(1, "draw") as pool:
+            coming = [pool.submit(self.draw, first)] if first < end else []
+            for step in range(first + 1, end + 1):
+                batch = coming.pop().result()
+                if step < end:
+                    coming.append(pool.submit(self.draw, step))
+                yield batch
 
     def draw(self, step: int) -> Batch:
         """The batch of a step, for all processes together."""

@@ -123,12 +123,11 @@ def fit(
     system.train()
     bar = tqdm(total=steps, initial=resumed, desc=title, unit="step", mininterval=1.0, disable=resumed >= steps or not leads())
     with bar, Parts(system.parameters(), own_parts()) as parts:
-        for step in range(resumed, steps):
+        for step, batch in zip(range(resumed, steps), batches.ahead(resumed, steps), strict=True):
             progress = step / steps
             for group, rate in zip(optimiser.param_groups, groups, strict=True):
                 group["lr"] = exponential(rate.lr, rate.lr_end, progress) * lr_share
             system.before_step(step, batches.random(step, purpose=1), batches.images)
-            batch = batches.draw(step)
             optimiser.zero_grad()
             losses = parts.learn(lambda share: system.loss(share.to(device), progress), own_shares(batch))  # noqa: B023 - called now
             losses = sum_gradients(system.parameters(), losses)
