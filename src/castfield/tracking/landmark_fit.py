@@ -44,8 +44,8 @@ PERSON_FRAMES = 24
 """Training frames from which the person is found, spread over the clip."""
 REFERENCE_FRAMES = 120
 """Training frames from which the brightness of the face is learned."""
-MOTION_STEPS, STUDY_ROUNDS, PICTURE_STEPS = 4, 2, 3
-"""Steps of the fit by landmarks, turns in which the look is learned, and steps of the last fit by both."""
+MOTION_STEPS, PICTURE_STEPS = 4, 2
+"""Steps of the fit by landmarks, and of the one by landmarks and brightness."""
 CHUNK, OVERLAP = 1000, 25
 """Frames solved together, and how many of the neighbours' frames are solved along: memory does not grow with the clip."""
 FOCAL_PRIOR = 4.0
@@ -169,13 +169,11 @@ def watch(surface: Surface, pictures: list[np.ndarray], reference: Reference, ce
 
 
 def study(model: FaceModel, surface: Surface, pictures: list[np.ndarray], seen: Observation, state: State, noise: Noise) -> Reference:
-    """What the face looks like, from some frames: looked up where landmarks and the last look say that each point is, in turns."""
+    """What the face looks like, from some frames: looked up where landmarks, and then a first look, say that each point is."""
     reference = learn_reference(sample(surface, pictures, state, seen.centre, None), state.pose.rotation)
     nobody = np.zeros(len(pictures), bool)
-    for _ in range(STUDY_ROUNDS):
-        state = fit_motion(model, seen, state, noise, None, 2, watch(surface, pictures, reference, seen.centre, nobody))
-        reference = learn_reference(sample(surface, pictures, state, seen.centre, reference), state.pose.rotation)
-    return reference
+    state = fit_motion(model, seen, state, noise, None, 2, watch(surface, pictures, reference, seen.centre, nobody))
+    return learn_reference(sample(surface, pictures, state, seen.centre, reference), state.pose.rotation)
 
 
 def _spread(preferred: np.ndarray, usable: np.ndarray, count: int) -> np.ndarray:
