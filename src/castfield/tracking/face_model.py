@@ -161,9 +161,11 @@ def project(shape: np.ndarray, pose: Pose, focal: float, centre: float) -> tuple
     return focal * camera[..., :2] / np.maximum(camera[..., 2:], 1e-3) + centre, turned
 
 
-def jacobian(model: FaceModel, turned: np.ndarray, pose: Pose, focal: float, centre: float, *, shared: bool) -> np.ndarray:
-    """Derivative of the pixels, (T, 2L, 6 + d [+ I + 1] + K) float32: pose, expression, if `shared` identity and log focal length, and
-    the modes of the tracker's error."""
+def jacobian(
+    model: FaceModel, turned: np.ndarray, pose: Pose, focal: float, centre: float, *, shared: bool, modes: bool = False
+) -> np.ndarray:
+    """Derivative of the pixels, (T, 2L, 6 + d [+ I + 1] [+ K]) float32: pose, expression, if `shared` identity and log focal length, and
+    if asked for the modes of the tracker's error."""
     frames, count, _ = turned.shape
     translation = pose.translation(focal, centre)
     camera = turned + translation[:, None]
@@ -173,7 +175,7 @@ def jacobian(model: FaceModel, turned: np.ndarray, pose: Pose, focal: float, cen
     onto[..., 0, 2], onto[..., 1, 2] = -focal * camera[..., 0] / depth**2, -focal * camera[..., 1] / depth**2
     d, people = len(model.expression), len(model.identity)
     last = POSE + d + (people + 1 if shared else 0)
-    out = np.empty((frames, count, 2, last + len(model.modes)), np.float32)
+    out = np.empty((frames, count, 2, last + (len(model.modes) if modes else 0)), np.float32)
     x, y, z = np.moveaxis(turned, -1, 0)
     zero = np.zeros_like(x)
     spin = np.stack([np.stack([zero, z, -y], -1), np.stack([-z, zero, x], -1), np.stack([y, -x, zero], -1)], -2)  # d (w x p) / d w
@@ -185,9 +187,9 @@ def jacobian(model: FaceModel, turned: np.ndarray, pose: Pose, focal: float, cen
     out[..., POSE : POSE + d] = local @ model.expression.transpose(1, 2, 0)[None].astype(np.float32)
     if shared:
         out[..., POSE + d : last - 1] = local @ model.identity.transpose(1, 2, 0)[None].astype(np.float32)
-        # The translation follows, so that u, v and the head's size stay.
-        out[..., last - 1] = focal * turned[..., :2] / depth[..., None] + out[..., 5]
-    out[..., last:] = local @ model.modes.transpose(1, 2, 0)[None].astype(np.float32)
+        out[..., last - 1] = focal * turned[..., :2] / depth[..., None]  # the translation follows, so that u and v stay
+    if modes:
+        out[..., last:] = local @ model.modes.transpose(1, 2, 0)[None].astype(np.float32)
     return out.reshape(frames, 2 * count, -1)
 
 

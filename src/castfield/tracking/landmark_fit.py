@@ -45,7 +45,7 @@ PERSON_FRAMES = 24
 REFERENCE_FRAMES = 120
 """Training frames from which the brightness of the face is learned."""
 MOTION_STEPS, PICTURE_STEPS = 4, 2
-"""Steps of the fit by landmarks, and of the one by landmarks and brightness."""
+"""Steps of the fit by landmarks, and of the one by landmarks and brightness; without pictures there are as many, by landmarks."""
 CHUNK, OVERLAP = 1000, 25
 """Frames solved together, and how many of the neighbours' frames are solved along: memory does not grow with the clip."""
 FOCAL_PRIOR = 4.0
@@ -129,8 +129,10 @@ def _fit(
         start, identity=person.identity, log_focal=person.log_focal, offset=offset, pose=_bridge(Pose(pose.rotation, place), ~blind)
     )
     smooth = smoothness(rig, config)
-    state = _in_chunks(state, lambda wide: fit_motion(model, seen.part(wide), state.part(wide), noise, smooth, MOTION_STEPS))
-    if pictures is not None and config.photometric:
+    photometric = pictures is not None and config.photometric
+    steps = MOTION_STEPS if photometric else MOTION_STEPS + PICTURE_STEPS
+    state = _in_chunks(state, lambda wide: fit_motion(model, seen.part(wide), state.part(wide), noise, smooth, steps))
+    if pictures is not None and photometric:
         surface = Surface.of(rig, state.identity)
         chosen = _spread(split_frames(frames).train, ~blind, REFERENCE_FRAMES)
         known = dict(zip(chosen.tolist(), (p for t, p in enumerate(pictures()) if t in set(chosen.tolist())), strict=True))

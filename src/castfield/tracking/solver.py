@@ -17,16 +17,6 @@ from castfield.tracking.face_model import POSE, FaceModel, Pose, jacobian, proje
 
 BATCH = 16
 """Frames whose derivatives are held at once."""
-DAMPING = 1e-2
-"""Share by which a diagonal is first raised."""
-FOCAL_STEP = 0.2
-"""How far the logarithm of the focal length moves in a step."""
-CONVERGED = 1e-3
-"""Share of the cost that a further step must save."""
-HELD = 1e9
-"""Precision with which an activation is held at a bound."""
-ROUNDS = 4
-"""Solutions in which the activations that end at a bound are found."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +56,6 @@ class State:
     def part(self, frames: np.ndarray | slice) -> State:
         return replace(self, pose=self.pose.part(frames), expression=self.expression[frames])
 
-    def chosen(self, other: State, where: np.ndarray) -> State:
-        """This state with the pose and expression of another in the frames `where` (T,)."""
-        pose = Pose(
-            np.where(where[:, None, None], other.pose.rotation, self.pose.rotation),
-            np.where(where[:, None], other.pose.place, self.pose.place),
-        )
-        return replace(self, pose=pose, expression=np.where(where[:, None], other.expression, self.expression))
-
 
 @dataclass(frozen=True)
 class Noise:
@@ -92,11 +74,9 @@ class Noise:
     place in shares of the inter-ocular distance, and share of the depth."""
     modes: float = 1.0
     """Size of the tracker's error modes; 1 is what random grimaces cause (`castfield.rigs.response`)."""
-    person_modes: float = 0.3
-    """The same where the person is found: what stays wrong through a clip is the person's shape."""
     frames: float = 25.0
     """How many independent frames a clip is worth to the identity: landmark bias is the same in all."""
-    sparse: float = 0.4
+    sparse: float = 0.8
     """Weight of the sum of the actions' activations."""
     lopsided: float = 0.08
     """Standard deviation of the difference between an action's left and right half: faces mostly move alike on both sides."""
@@ -117,16 +97,18 @@ def data_weights(residual: np.ndarray, seen: Observation, noise: Noise) -> np.nd
     return seen.weight * robust * share / (noise.landmark * seen.scale) ** 2
 
 
-def landmark_equations(model: FaceModel, seen: Observation, state: State, noise: Noise, *, shared: bool) -> tuple[np.ndarray, np.ndarray]:
+def landmark_equations(
+    model: FaceModel, seen: Observation, state: State, noise: Noise, *, shared: bool, tremble: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Normal equations (T, m, m), (T, m) of the landmarks for pose, expression and, if `shared`, identity and log focal length.
 
-    The tracker may have seen the whole face a little off its pose, and erred in the ways that it is known to err, in each frame by
-    itself; that is eliminated here, so that it goes neither into the pose nor into the expression.
+    With `tremble`, the tracker may have seen the whole face a little off its pose, and erred in the ways that it is known to err, in
+    each frame by itself; that is eliminated here, so that it goes neither into the pose nor into the expression.
     """
     pixels, turned = predict(model, state, seen.centre)
     residual = seen.points - pixels
     precision = data_weights(residual, seen, noise)
-    j = jacobian(model, turned, state.pose, state.focal, seen.centre, shared=shared)
+    j = jacobian(model, turned, state.pose, state.focal, seen.centre, shared=shared, modes=tremble)
     frames, _, m = j.shape
     weight = np.sqrt(np.repeat(precision, 2, axis=1))
     rows, right = [], [(weight * residual.reshape(frames, -1))]
@@ -134,8 +116,9 @@ def landmark_equations(model: FaceModel, seen: Observation, state: State, noise:
         first, second = model.pairs.T
         points = j.reshape(frames, -1, 2, m)
         rows = [(points[:, first] - points[:, second]).reshape(frames, -1, m)]
-        rows[0][..., m - len(model.modes) :] = 0  # what goes together over the face leaves such distances alone
         gap = residual[:, first] - residual[:, second]
+        if tremble:  # what goes together over the face leaves such distances alone
+            rows[0][..., m - len(model.modes) :] = 0
         trust = np.sqrt(np.repeat(pair_weights(model, gap, seen, noise), 2, axis=1))
         rows[0] *= trust[..., None].astype(np.float32)
         right.append(trust * gap.reshape(frames, -1))
@@ -146,7 +129,8 @@ def landmark_equations(model: FaceModel, seen: Observation, state: State, noise:
         across = row.transpose(0, 2, 1)
         h += across @ row
         g += across @ side[..., None].astype(np.float32)
-    return _still(h.astype(np.float64), g[..., 0].astype(np.float64), _usual_error(model, seen, noise))
+    double = h.astype(np.float64), g[..., 0].astype(np.float64)
+    return _still(*double, len(model.modes), seen.scale, noise) if tremble else double
 
 
 def pair_weights(model: FaceModel, gap: np.ndarray, seen: Observation, noise: Noise) -> np.ndarray:
@@ -155,56 +139,31 @@ def pair_weights(model: FaceModel, gap: np.ndarray, seen: Observation, noise: No
     return both / (1 + (gap**2).sum(-1) / (noise.robust * seen.scale) ** 2) / (noise.pair * seen.scale) ** 2
 
 
-def _usual_error(model: FaceModel, seen: Observation, noise: Noise) -> np.ndarray:
-    """(6 + K,) standard deviations of the tracker's error: the pose with which it sees the whole face wrong, and its modes."""
-    tremble = np.array(noise.tremble) * [1, 1, 1, seen.scale, seen.scale, 1]
-    return np.r_[tremble, np.full(len(model.modes), noise.modes)]
-
-
-def _still(h: np.ndarray, g: np.ndarray, usual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Normal equations without the tracker's error (Schur complement): a pose of its own, and the last unknowns, the modes."""
-    n = g.shape[1] - (len(usual) - POSE)
-    out = np.r_[:POSE, n : g.shape[1]]
+def _still(h: np.ndarray, g: np.ndarray, modes: int, eye_distance: float, noise: Noise) -> tuple[np.ndarray, np.ndarray]:
+    """Normal equations without the tracker's error (Schur complement): a pose of its own, and the last `modes` unknowns."""
+    n = g.shape[1] - modes
+    out = np.r_[:POSE, n : n + modes]
+    scale = np.r_[np.array(noise.tremble) * [1, 1, 1, eye_distance, eye_distance, 1], np.full(modes, noise.modes)]
     right = np.concatenate([h[:, out, :n], g[:, out, None]], -1)
-    inner = np.linalg.solve(h[:, out][:, :, out] + np.diag(1 / usual**2), right)
+    inner = np.linalg.solve(h[:, out][:, :, out] + np.diag(1 / scale**2), right)
     outer = right[..., :-1].transpose(0, 2, 1)
     return h[:, :n, :n] - outer @ inner[..., :-1], g[:, :n] - (outer @ inner[..., -1:])[..., 0]
 
 
-def _likely_error(
-    model: FaceModel, seen: Observation, state: State, turned: np.ndarray, residual: np.ndarray, noise: Noise
-) -> tuple[np.ndarray, np.ndarray]:
-    """What of a residual (T, L, 2) the tracker's likeliest error explains, in pixels, and the squares (T,) that this error costs."""
-    faceless = replace(model, expression=model.expression[:0])
-    j = jacobian(faceless, turned, state.pose, state.focal, seen.centre, shared=False)
-    usual, frames = _usual_error(model, seen, noise), len(residual)
-    explained = np.zeros_like(residual)
-    for _ in range(2):  # the robust weights are those of what is left
-        weight = np.repeat(data_weights(residual - explained, seen, noise), 2, axis=1).astype(np.float32)
-        across = (j * weight[..., None]).transpose(0, 2, 1)
-        pull = across @ residual.reshape(frames, -1, 1).astype(np.float32)
-        error = np.linalg.solve((across @ j).astype(np.float64) + np.diag(1 / usual**2), pull.astype(np.float64))[..., 0]
-        explained = (j @ error[..., None].astype(np.float32)).reshape(residual.shape)
-    return explained, ((error / usual) ** 2).sum(-1)
-
-
-def cost(model: FaceModel, seen: Observation, state: State, noise: Noise) -> np.ndarray:
-    """(T,) what `fit_person` minimises but for what is shared: Cauchy loss of landmarks and pairs, with the tracker's error that makes
-    it least, the prior of that error, and that of the activations."""
-    pixels, turned = predict(model, state, seen.centre)
+def cost(model: FaceModel, seen: Observation, state: State, noise: Noise) -> float:
+    """What `fit_person` minimises but for the priors of what is shared: Cauchy loss of landmarks and pairs, prior of the activations."""
+    pixels, _ = predict(model, state, seen.centre)
     residual = seen.points - pixels
     wide = (noise.robust * seen.scale) ** 2
     share = noise.independent / max(1, seen.weight.shape[1])
-    explained, total = _likely_error(model, seen, state, turned, residual, noise)
-    loss = (seen.weight * np.log1p(((residual - explained) ** 2).sum(-1) / wide)).sum(-1)
-    total += share * (noise.robust / noise.landmark) ** 2 * loss
+    total = share / noise.landmark**2 * noise.robust**2 * (seen.weight * np.log1p((residual**2).sum(-1) / wide)).sum()
     if len(model.pairs):
         gap = residual[:, model.pairs[:, 0]] - residual[:, model.pairs[:, 1]]
         both = np.minimum(seen.weight[:, model.pairs[:, 0]], seen.weight[:, model.pairs[:, 1]]) > 0
-        total += (noise.robust / noise.pair) ** 2 * (both * np.log1p((gap**2).sum(-1) / wide)).sum(-1)
+        total += (noise.robust / noise.pair) ** 2 * (both * np.log1p((gap**2).sum(-1) / wide)).sum()
     apart = state.expression[:, model.twins[:, 0]] - state.expression[:, model.twins[:, 1]]
-    prior = ((state.expression / model.deviation) ** 2).sum(-1) + (apart**2).sum(-1) / noise.lopsided**2
-    return 0.5 * (total + prior) + noise.sparse * state.expression[:, model.one_sided].sum(-1)
+    prior = ((state.expression / model.deviation) ** 2).sum() + (apart**2).sum() / noise.lopsided**2
+    return float(0.5 * (total + prior) + noise.sparse * state.expression[:, model.one_sided].sum())
 
 
 def fit_person(
@@ -218,20 +177,16 @@ def fit_person(
     known: bool = False,
 ) -> State:
     """Identity (unless `known`), focal length, and pose and expression of each frame by itself. Frames without a face must be left out."""
-    noise = replace(noise, modes=noise.person_modes)
     d, people = len(model.expression), len(model.identity)
     n = POSE + d
     per_frame = noise.frames / len(seen.points)
     diagonal = np.r_[np.full(people, identity_prior), 1 / noise.focal**2]
 
-    def price(now: State, frames: np.ndarray) -> float:
+    def price(now: State) -> float:
         away = np.r_[now.identity, now.log_focal - np.log(prior_focal)]
-        return per_frame * float(frames.sum()) + float(0.5 * (diagonal * away**2).sum())
+        return per_frame * cost(model, seen, now, noise) + float(0.5 * (diagonal * away**2).sum())
 
-    # Levenberg and Marquardt: each frame, and what is shared, trusts the model as far as it has proved right.
-    damping, shared_damping = np.full(len(seen.points), DAMPING), DAMPING
-    paid = cost(model, seen, state, noise)
-    before = price(state, paid)
+    damping, paid = 1e-2, price(state)
     for step in range(steps):
         # The first steps find pose and expression: shape and perspective explain what is left.
         free = np.r_[np.full(people, step >= 2 and not known), step >= 4].astype(bool)
@@ -239,40 +194,26 @@ def fit_person(
         keep = []
         for at in range(0, len(seen.points), BATCH):
             part = slice(at, at + BATCH)
-            h, g = landmark_equations(model, seen.part(part), state.part(part), noise, shared=True)
+            h, g = landmark_equations(model, seen.part(part), state.part(part), noise, shared=True, tremble=False)
             own, gradient = h[:, :n, :n], g[:, :n]
             _expression_prior(own, gradient, state.expression[part], model, noise)
-            own[:, range(n), range(n)] *= 1 + damping[part, None]
-            _solve(own, gradient, state.expression[part], model)
+            _bounds(own, gradient, state.expression[part], model)
+            own[:, range(n), range(n)] *= 1 + damping
             inner = np.linalg.solve(own, np.concatenate([h[:, :n, n:], gradient[..., None]], -1))
             shared_h += per_frame * (h[:, n:, n:] - h[:, n:, :n] @ inner[..., :-1]).sum(0)
             shared_g += per_frame * (g[:, n:] - (h[:, n:, :n] @ inner[..., -1:])[..., 0]).sum(0)
             keep.append(inner)
-        shared_h[range(people + 1), range(people + 1)] *= 1 + shared_damping
+        shared_h[range(people + 1), range(people + 1)] *= 1 + damping
         change = np.zeros(people + 1)
         change[free] = np.linalg.solve(shared_h[np.ix_(free, free)], shared_g[free])
-        if abs(change[-1]) > FOCAL_STEP:  # perspective is far from linear: only so far, and the person as it is best then
-            change[-1] = np.copysign(FOCAL_STEP, change[-1])
-            free[-1] = False
-            change[free] = np.linalg.solve(shared_h[np.ix_(free, free)], (shared_g - shared_h[:, -1] * change[-1])[free])
         inner = np.concatenate(keep)
-        own_step = inner[..., -1] - inner[..., :-1] @ change
-        own_step[:, 5] += change[-1]  # the depth follows the focal length, so that the head stays as large
-        moved = _move(replace(state, identity=state.identity + change[:-1], log_focal=state.log_focal + float(change[-1])), own_step, model)
-        asked = cost(model, seen, moved, noise)
-        better = asked < paid
-        if together := price(moved, asked) < before:
-            state, paid, shared_damping = moved, asked, max(shared_damping / 3, 1e-4)
-        else:  # the frames for themselves
-            moved, shared_damping = _move(state, inner[..., -1], model), 10 * shared_damping
-            asked = cost(model, seen, moved, noise)
-            better = asked < paid
-            state, paid = state.chosen(moved, better), np.where(better, asked, paid)
-        damping = np.where(better, np.maximum(damping / 3, 1e-4), 4 * damping)
-        now = price(state, paid)
-        if together and step > 5 and now > (1 - CONVERGED) * before:
-            break
-        before = now
+        moved = replace(state, identity=state.identity + change[:-1], log_focal=state.log_focal + float(np.clip(change[-1], -0.2, 0.2)))
+        moved = _move(moved, inner[..., -1] - inner[..., :-1] @ change, model)
+        price_now = price(moved)
+        if price_now < paid:  # Levenberg and Marquardt: trust the model as far as it has proved right
+            state, paid, damping = moved, price_now, max(damping / 4, 1e-4)
+        else:
+            damping *= 10
     return state
 
 
@@ -310,7 +251,7 @@ def fit_motion(
         h, g = np.empty((frames, n, n)), np.empty((frames, n))
         for at in range(0, frames, BATCH):
             part = slice(at, at + BATCH)
-            h[part], g[part] = landmark_equations(model, seen.part(part), state.part(part), noise, shared=False)
+            h[part], g[part] = landmark_equations(model, seen.part(part), state.part(part), noise, shared=False, tremble=True)
         _expression_prior(h, g, state.expression, model, noise)
         if witness is not None:
             own, pull = witness(state)
@@ -318,7 +259,8 @@ def fit_motion(
             g += pull
         if smooth is None:
             h[:, range(n), range(n)] *= 1 + 1e-4
-            state = _move(state, _solve(h, g, state.expression, model), model)
+            _bounds(h, g, state.expression, model)
+            state = _move(state, np.linalg.solve(h, g[..., None])[..., 0], model)
             continue
         second = smooth.second(state.focal, float(np.exp(np.median(state.pose.place[:, 2]))), d)
         state = _move(state, _solve_banded(h, g, state, second, model), model)
@@ -339,6 +281,7 @@ def _solve_banded(h: np.ndarray, g: np.ndarray, state: State, second: np.ndarray
     # Damped before the frames are tied: the ties are stiff, and damping in their proportion would hold back slow motion.
     h[:, range(n), range(n)] *= 1 + 1e-4
     h[:, range(n), range(n)] += tied
+    _bounds(h, g, state.expression, model)
     # Upper diagonals, as LAPACK stores them: band[k, column] is the entry `rows` above the diagonal.
     bottom = len(band) - 1
     for i in range(n):
@@ -350,12 +293,7 @@ def _solve_banded(h: np.ndarray, g: np.ndarray, state: State, second: np.ndarray
         near[1 : frames - 1] += -2 * second
         band[bottom - n].reshape(frames, n)[1:] = near
         band[bottom - 2 * n].reshape(frames, n)[2:] = second
-    diagonal = band[bottom].reshape(frames, n)[:, None, :]
-    for _ in range(ROUNDS):
-        step = solveh_banded(band, g.reshape(-1)).reshape(frames, n)
-        if not _end_at_bounds(diagonal, g, step, state.expression, model):
-            break
-    return step
+    return solveh_banded(band, g.reshape(-1)).reshape(frames, n)
 
 
 def _second_difference(state: State) -> np.ndarray:
@@ -380,27 +318,12 @@ def _expression_prior(h: np.ndarray, g: np.ndarray, expression: np.ndarray, mode
         g[:, POSE + one] -= pull
 
 
-def _solve(h: np.ndarray, g: np.ndarray, expression: np.ndarray, model: FaceModel) -> np.ndarray:
-    """Step (T, n) of each frame by itself, its activations within their bounds; what ends at a bound is held in h and g."""
-    for _ in range(ROUNDS):
-        step = np.linalg.solve(h, g[..., None])[..., 0]
-        if not _end_at_bounds(np.einsum("tii->ti", h)[:, None], g, step, expression, model):
-            break
-    return step
-
-
-def _end_at_bounds(diagonal: np.ndarray, g: np.ndarray, step: np.ndarray, expression: np.ndarray, model: FaceModel) -> bool:
-    """Let activations that a step takes beyond a bound end there, so that the next solution knows it; whether there were any (projected
-    Newton; Bertsekas 1982).
-
-    diagonal (T, 1, n): a view of the diagonals of the equations.
-    """
-    after = expression + step[:, POSE:]
-    frame, action = np.nonzero((after < model.low - 1e-6) | (after > model.high + 1e-6))
-    bound = np.clip(after, model.low, model.high)[frame, action]
-    diagonal[frame, 0, POSE + action] += HELD
-    g[frame, POSE + action] += HELD * (bound - expression[frame, action])
-    return bool(len(frame))
+def _bounds(h: np.ndarray, g: np.ndarray, expression: np.ndarray, model: FaceModel) -> None:
+    """Hold activations that stand at a bound and want beyond it (projected Newton; Bertsekas 1982)."""
+    wanted = g[:, POSE : POSE + expression.shape[1]]
+    held = ((expression <= model.low + 1e-6) & (wanted < 0)) | ((expression >= model.high - 1e-6) & (wanted > 0))
+    frame, action = np.nonzero(held)
+    h[frame, POSE + action, POSE + action] += 1e9
 
 
 def _move(state: State, step: np.ndarray, model: FaceModel) -> State:
