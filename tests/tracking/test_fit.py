@@ -295,7 +295,7 @@ def _pictured(rig) -> tuple[State, Surface, list[np.ndarray], Reference]:
 
 
 def test_the_lips_colour_is_not_asked(rig):
-    """They roll in and out and bare the teeth: taken for motion, that cost half of the pucker."""
+    """They roll in and out and bare the teeth: taken for motion, that hid a pucker."""
     surface = Surface.of(rig, np.zeros(rig.identity_dim))
     lips = rig.landmarks(torch.zeros(rig.identity_dim), torch.zeros(rig.d)).numpy()[list(LIPS)]
     away = np.linalg.norm(surface.model.neutral[:, None] - lips[None], axis=-1).min(1)

@@ -7,7 +7,7 @@ alignment; Lucas and Kanade 1981, Baker and Matthews 2004; of faces: Thies et al
 
 The light stays where it is while the head turns. Under first-order spherical harmonics a matte point's colour is linear in its normal
 (Ramamoorthi and Hanrahan 2001), hence nearly linear in the head's turn: each point has such a slope, learned with its colour.
-Without it, shading that wanders over the face is taken for motion, by half a pixel on the cast.
+Without it, shading that wanders over the face is taken for motion.
 """
 
 from __future__ import annotations

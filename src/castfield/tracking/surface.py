@@ -16,7 +16,7 @@ NEAR, DENSER = 0.012, 4.0
 """Within this many metres of the lids, points lie this many times as densely: there the small motions are."""
 MOUTH = 0.015
 """Metres from the lips within which there are none: lips roll in and out, show teeth and cast shadows, and so change their colour when
-they move; taken for motion, that costs half of the pucker."""
+they move; taken for motion, that hides a pucker."""
 
 
 @dataclass(frozen=True)
