@@ -1,6 +1,7 @@
 """What the bench says is right: counts against PyTorch's own, times without the looking, a crowd of different people."""
 
 import itertools
+import mmap
 import sys
 import time
 from dataclasses import replace
@@ -167,13 +168,15 @@ def test_memory_of_blank_clips_is_measured_while_they_are_trained(tmp_path, monk
 
 def test_the_most_that_was_held_is_seen_when_it_is_no_longer():
     def work():
-        block = np.ones(64 << 20, np.uint8)
-        time.sleep(0.1)
-        del block
+        # A mapping of its own: an array may be given memory that the allocator kept from what was freed before, and then nothing grows.
+        with mmap.mmap(-1, 256 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as block:
+            for page in range(0, len(block), mmap.PAGESIZE):
+                block[page] = 1
+            time.sleep(0.1)
         time.sleep(0.05)
 
     before = anonymous_mib()
-    assert before + 60 < most_held(work) < before + 90
+    assert before + 200 < most_held(work) < before + 320
 
 
 def test_the_table_says_what_was_not_reached_and_the_plot_shows_both_curves(tmp_path):
