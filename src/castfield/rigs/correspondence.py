@@ -25,6 +25,7 @@ from castfield.quiet import quiet
 from castfield.rigs.base import LANDMARKS, Rig
 from castfield.rigs.raycast import Hits, RayCaster
 from castfield.scratch import fingerprint, scratch, write_npz
+from castfield.solutions import solution
 
 SIZE = 448
 FOCAL = 1400.0
@@ -330,9 +331,8 @@ class Tracker:
     """MediaPipe's face mesh as a function from a picture to points (478, 2) in pixels, or None without a face."""
 
     def __enter__(self) -> Tracker:
-        solutions: Any = importlib.import_module("mediapipe.python.solutions.face_mesh")
         with quiet():  # it speaks at its start and at its first picture
-            self._mesh = solutions.FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1)
+            self._mesh = solution("face_mesh").FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1)
             self._mesh.process(np.zeros((SIZE, SIZE, 3), np.uint8))
         return self
 

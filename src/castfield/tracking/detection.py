@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from castfield.quiet import quiet
+from castfield.solutions import solution
 
 
 class Face(NamedTuple):
@@ -30,9 +31,7 @@ class FaceDetector:
 
     def __init__(self, confidence: float = 0.5) -> None:
         with quiet():
-            import mediapipe as mp  # heavy: only stages that detect faces pay for it
-
-            kind = mp.solutions.face_detection.FaceDetection
+            kind = solution("face_detection").FaceDetection
             self._models = [kind(model_selection=model, min_detection_confidence=confidence) for model in (0, 1)]
             self.find(np.zeros((64, 64, 3), np.uint8))  # the models speak when they are first used
 

@@ -17,6 +17,7 @@ from castfield.layout import Layout
 from castfield.quiet import quiet
 from castfield.scratch import atomic
 from castfield.shards import Job, Step, map_clips
+from castfield.solutions import solution
 from castfield.tracking import head_split, matting, plate
 from castfield.tracking.head_split import Colours, face_frame, head_share, place
 from castfield.tracking.plate import background_plate
@@ -165,9 +166,7 @@ def _mean(frame: Matte, beside: list[tuple[Matte, np.ndarray]]) -> Matte:
 def selfie() -> Iterator[Parser]:
     """MediaPipe's selfie segmentation (Apache-2.0), whose weights lie in its wheel."""
     with quiet():
-        from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
-
-        network = SelfieSegmentation(model_selection=0)
+        network = solution("selfie_segmentation").SelfieSegmentation(model_selection=0)
         network.process(np.zeros((64, 64, 3), np.uint8))
     with network:
         yield lambda frame: Parsed(np.clip(network.process(np.ascontiguousarray(frame)).segmentation_mask, 0, 1).astype(np.float32))

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from castfield.quiet import quiet
+from castfield.solutions import solution
 from castfield.tracking.main_person import Face
 from castfield.tracking.sixty_eight import to_mesh
 
@@ -25,9 +26,7 @@ MOST_FACES = 3
 def mediapipe(frames: Iterable[np.ndarray]) -> Iterator[list[Face]]:
     """MediaPipe FaceMesh with attention (Grishchenko et al. 2020) in video mode: 478 points; its weights lie in the wheel."""
     with quiet():
-        from mediapipe.python.solutions.face_mesh import FaceMesh
-
-        mesh = FaceMesh(static_image_mode=False, max_num_faces=MOST_FACES, refine_landmarks=True)
+        mesh = solution("face_mesh").FaceMesh(static_image_mode=False, max_num_faces=MOST_FACES, refine_landmarks=True)
         mesh.process(np.zeros((64, 64, 3), np.uint8))  # the first frame loads the networks; it holds no face
     with mesh as network:
         for frame in frames:
@@ -49,9 +48,7 @@ def face_alignment(frames: Iterable[np.ndarray], weights: Path | None = None) ->
     network = load_fan(weights)
     zoom = 4  # the package rounds its landmarks to whole pixels of the picture it is given
     with quiet():
-        from mediapipe.python.solutions.face_detection import FaceDetection
-
-        boxes = FaceDetection(model_selection=1, min_detection_confidence=0.5)
+        boxes = solution("face_detection").FaceDetection(model_selection=1, min_detection_confidence=0.5)
         boxes.process(np.zeros((64, 64, 3), np.uint8))
     with boxes as detector:
         for frame in frames:
