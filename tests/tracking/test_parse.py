@@ -174,6 +174,17 @@ def test_the_plate_is_the_median_where_seen_and_smooth_where_not():
     assert weight[10, 5] > 0.9
 
 
+def test_the_plate_is_numpys_median_of_the_frames_in_which_a_pixel_is_free():
+    rng = np.random.default_rng(0)
+    frames, covered = rng.integers(0, 256, (9, 40, 24, 3), np.uint8), rng.random((9, 40, 24)) < 0.3
+    frames[:, :20] = np.clip(rng.normal(200, 8, (9, 20, 24, 3)), 0, 255)
+    rgba, _ = background_plate(frames, covered)
+    usual = np.ma.median(np.ma.array(frames, mask=np.repeat(covered[..., None], 3, -1)), axis=0).filled(0)
+    seen = (~covered).sum(0) >= 3
+    np.testing.assert_array_equal(rgba[..., 3] == 255, seen)
+    np.testing.assert_array_equal(rgba[seen][:, :3], np.rint(usual[seen]))
+
+
 def test_filling_continues_a_gradient_and_survives_knowing_nothing():
     x = np.tile(np.linspace(0, 255, 64, dtype=np.float32)[None, :, None], (64, 1, 3))
     known = np.ones((64, 64), bool)

@@ -7,6 +7,8 @@ import numpy as np
 
 STILL = 0.05
 """A background whose RGB scatters more than this over the frames (standard deviation) is not the same in every frame."""
+ROOM = 1 << 20
+"""Bytes of film of which the median is taken at a time: they stay in the processor's cache."""
 
 
 def background_plate(frames: np.ndarray, covered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -15,25 +17,45 @@ def background_plate(frames: np.ndarray, covered: np.ndarray) -> tuple[np.ndarra
     frames (N, H, W, 3) uint8 training frames; covered (N, H, W) bool: where the person is, or near. Alpha of the plate is 255 where the
     background was seen in at least three frames (a tenth of them, if they are many): its median. Elsewhere a smooth guess from around it.
     """
-    count, height, width = covered.shape
+    count = len(covered)
     free = ~covered
-    seen = free.sum(0) >= max(1, min(3, count), count // 10)
-    median = np.zeros((height, width, 3), np.float32)
-    scatter = np.ones((height, width), np.float32)
     amount = free.sum(0)
-    for row in range(height):  # row by row: the masked median needs floats, and all frames at once would be a gigabyte
-        columns = np.flatnonzero(seen[row])
-        where = free[:, row, columns, None]
-        values = np.sort(np.where(where, frames[:, row, columns].astype(np.float32), np.inf), axis=0)
-        number = amount[row, columns]
-        at = np.arange(len(columns))
-        median[row, columns] = (values[(number - 1) // 2, at] + values[number // 2, at]) / 2
-        away = np.where(where, frames[:, row, columns] - median[row, columns], 0)
-        scatter[row, columns] = np.sqrt(np.einsum("nwc,nwc->w", away, away) / (3 * number)) / 255
+    seen = amount >= max(1, min(3, count), count // 10)
+    median, unrest = np.zeros(frames.shape[1:], np.float32), np.zeros(seen.shape, np.float32)
+    rows = max(1, ROOM // max(1, frames[:, :1].nbytes))
+    for at in range(0, len(median), rows):
+        part = np.s_[at : at + rows]
+        median[part], unrest[part] = _usual(frames[:, part], free[:, part])
+    median *= seen[..., None]
+    scatter = np.where(seen, np.sqrt(unrest / (3 * np.maximum(amount, 1))) / 255, 1)
     plate = np.where(seen[..., None], median, fill(median, seen))
     weight = cv2.erode((seen & (scatter < STILL)).astype(np.float32), np.ones((3, 3), np.uint8))
     alpha = np.where(seen, 255, 0).astype(np.uint8)[..., None]
     return np.concatenate([np.clip(np.rint(plate), 0, 255).astype(np.uint8), alpha], -1), cv2.GaussianBlur(weight, (0, 0), 1.0)
+
+
+def _usual(frames: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median (H, W, 3) of the frames (N, H, W, 3) uint8 in which a pixel is free (N, H, W), and the sum (H, W) over these of the squared
+    distance from it. Anything where it never is free."""
+    shown = cv2.merge([free.view(np.uint8).reshape(-1, free.shape[2]) * np.uint8(255)] * 3).reshape(frames.shape)
+    number = free.sum(0, dtype=np.int16)[..., None]
+    ordered = frames | ~shown  # white is the last in the order: ranks among the free ones stay
+    median = (_ranked(ordered, (number - 1) // 2).astype(np.float32) + _ranked(ordered, number // 2)) / 2
+    total, square = np.zeros_like(median), np.zeros_like(median)
+    for frame in frames & shown:
+        cv2.accumulate(frame, total)
+        cv2.accumulateSquare(frame, square)
+    return median, np.maximum(square + median * (number * median - 2 * total), 0).sum(-1)
+
+
+def _ranked(values: np.ndarray, rank: np.ndarray) -> np.ndarray:
+    """The value at a place `rank`, from 0, in the order of values (N, ..., C) uint8 -> (..., C): bit by bit, in less time than sorting."""
+    found = np.zeros(values.shape[1:], np.uint8)
+    for bit in (128, 64, 32, 16, 8, 4, 2, 1):
+        trial = found | bit
+        less = (values < trial).view(np.uint8).sum(0, dtype=np.int16)
+        found += (less <= rank).view(np.uint8) * np.uint8(bit)
+    return found
 
 
 def fill(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -43,12 +65,23 @@ def fill(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
     """
     if not known.any():
         return np.full_like(picture, 127.5)
-    guess = _pull_push(picture * known[..., None], known.astype(np.float32))
-    fixed = known[..., None]
-    guess = np.where(fixed, picture, guess)
-    for sigma in (8.0, 4.0, 2.0, 1.0):  # from coarse to fine, so that the seams go and no streak comes
-        for _ in range(12):
-            guess = np.where(fixed, picture, cv2.GaussianBlur(guess, (0, 0), sigma))
+    share = known.astype(np.float32)
+    guess = _pull_push(picture * known[..., None], share)
+    height, width = known.shape
+    for shrink, sigma in ((4, 2.0), (2, 2.0), (1, 2.0), (1, 1.0)):  # from coarse to fine, so that the seams go and no streak comes
+        size = (-(-width // shrink), -(-height // shrink))
+        coarse = _relaxed(
+            cv2.resize(guess, size, interpolation=cv2.INTER_AREA), cv2.resize(share, size, interpolation=cv2.INTER_AREA) == 1, sigma
+        )
+        guess = cv2.copyTo(picture, known.view(np.uint8), cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR))
+    return guess
+
+
+def _relaxed(guess: np.ndarray, fixed: np.ndarray, sigma: float) -> np.ndarray:
+    """A picture (H, W, 3) blurred again and again but where it is fixed (H, W)."""
+    start = guess
+    for _ in range(12):
+        guess = cv2.copyTo(start, fixed.view(np.uint8), cv2.GaussianBlur(guess, (0, 0), sigma))
     return guess
 
 
