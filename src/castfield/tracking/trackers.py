@@ -7,7 +7,9 @@ Nothing is smoothed here: the fit weighs the noise.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,20 +23,66 @@ Tracker = Callable[[Iterable[np.ndarray]], Iterator[list[Face]]]
 
 MOST_FACES = 3
 """Faces looked for in a frame: the person and whoever else must be told from them."""
+LOOK = 5
+"""Frames from one look for further faces to the next, as long as there is one."""
+NEAR, FAR = 0, 1
+"""The detector's models: for faces within two metres of the camera, which the mesh has too, and for those within five."""
 
 
 def mediapipe(frames: Iterable[np.ndarray]) -> Iterator[list[Face]]:
-    """MediaPipe FaceMesh with attention (Grishchenko et al. 2020) in video mode: 478 points; its weights lie in the wheel."""
+    """MediaPipe FaceMesh with attention (Grishchenko et al. 2020) in video mode: 478 points; its weights lie in the wheel.
+
+    To follow one face takes the mesh alone; to find others takes its detector in every frame besides. That begins with the first
+    face that is seen, in every LOOK-th frame, where the mesh follows none.
+    """
+    with ExitStack() as open_networks:
+        mesh = open_networks.enter_context(_mesh(1))
+        detector = open_networks.enter_context(_detector(NEAR))
+        alone = True
+        for number, frame in enumerate(frames):
+            faces = _faces(mesh, frame)
+            if alone and number % LOOK == 0 and any(not any(_on(face, box) for face in faces) for box in _boxes(detector, frame)):
+                alone, mesh = False, open_networks.enter_context(_mesh(MOST_FACES))
+                faces = _faces(mesh, frame)
+            yield faces
+
+
+def _mesh(faces: int) -> Any:
+    """The face mesh for a video with so many faces at most."""
     with quiet():
-        mesh = solution("face_mesh").FaceMesh(static_image_mode=False, max_num_faces=MOST_FACES, refine_landmarks=True)
+        mesh = solution("face_mesh").FaceMesh(static_image_mode=False, max_num_faces=faces, refine_landmarks=True)
         mesh.process(np.zeros((64, 64, 3), np.uint8))  # the first frame loads the networks; it holds no face
-    with mesh as network:
-        for frame in frames:
-            height, width = frame.shape[:2]
-            scale = np.array([width, height, width], np.float32)
-            found = network.process(np.ascontiguousarray(frame)).multi_face_landmarks or []
-            faces = [np.array([(p.x, p.y, p.z) for p in face.landmark], np.float32) * scale for face in found]
-            yield [Face(points, _inside(points, width, height)) for points in faces]
+    return mesh
+
+
+def _faces(mesh: Any, frame: np.ndarray) -> list[Face]:
+    height, width = frame.shape[:2]
+    scale = np.array([width, height, width], np.float32)
+    found = mesh.process(np.ascontiguousarray(frame)).multi_face_landmarks or []
+    faces = [np.array([(p.x, p.y, p.z) for p in face.landmark], np.float32) * scale for face in found]
+    return [Face(points, _inside(points, width, height)) for points in faces]
+
+
+def _detector(model: int) -> Any:
+    """MediaPipe's face detector, for near or for far faces."""
+    with quiet():
+        detector = solution("face_detection").FaceDetection(model_selection=model, min_detection_confidence=0.5)
+        detector.process(np.zeros((64, 64, 3), np.uint8))
+    return detector
+
+
+def _boxes(detector: Any, frame: np.ndarray) -> list[np.ndarray]:
+    """Left, top, right and bottom, in pixels, of each face that is detected."""
+    height, width = frame.shape[:2]
+    found = [face.location_data.relative_bounding_box for face in detector.process(np.ascontiguousarray(frame)).detections or []]
+    return [np.array([b.xmin, b.ymin, b.xmin + b.width, b.ymin + b.height]) * (width, height, width, height) for b in found]
+
+
+def _on(face: Face, box: np.ndarray) -> bool:
+    """Whether a detected box lies on a face: the middle of the one within the other."""
+    low, high = face.points[:, :2].min(0), face.points[:, :2].max(0)
+    middle = (box[:2] + box[2:]) / 2
+    return bool((low <= middle).all() and (middle <= high).all())
 
 
 def face_alignment(frames: Iterable[np.ndarray], weights: Path | None = None) -> Iterator[list[Face]]:
@@ -47,19 +95,12 @@ def face_alignment(frames: Iterable[np.ndarray], weights: Path | None = None) ->
 
     network = load_fan(weights)
     zoom = 4  # the package rounds its landmarks to whole pixels of the picture it is given
-    with quiet():
-        boxes = solution("face_detection").FaceDetection(model_selection=1, min_detection_confidence=0.5)
-        boxes.process(np.zeros((64, 64, 3), np.uint8))
-    with boxes as detector:
+    with _detector(FAR) as detector:
         for frame in frames:
-            height, width = frame.shape[:2]
             faces = []
             large = cv2.resize(frame, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_LINEAR)
-            for detection in (detector.process(np.ascontiguousarray(frame)).detections or [])[:MOST_FACES]:
-                box = detection.location_data.relative_bounding_box
-                left, top, right, bottom = box.xmin, box.ymin, box.xmin + box.width, box.ymin + box.height
-                corners = zoom * np.array([left * width, top * height, right * width, bottom * height])
-                found = network.get_landmarks_from_image(large, [corners], return_landmark_score=True)
+            for box in _boxes(detector, frame)[:MOST_FACES]:
+                found = network.get_landmarks_from_image(large, [zoom * box], return_landmark_score=True)
                 points, scores = found[0][0], found[1][0]
                 faces.append(Face(to_mesh((points + 0.5) / zoom), float(np.clip(np.mean(scores), 0, 1))))
             yield faces
