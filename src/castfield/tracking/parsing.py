@@ -37,6 +37,10 @@ Parser = Callable[[np.ndarray], Parsed]
 
 EVERY = 2
 """The network looks at every second frame. Between two, the person is their mean: where it moves, the colours decide in a wider band."""
+HELD = 250
+"""Frames of the longest clip that is held in memory whole."""
+TRACE = 1e-4
+"""Less of a person than this is none: it is far below a step of the mask, and denormal numbers make every blur take many times as long."""
 PLATE_FRAMES = 64
 """Training frames that the plate and the colours are learned from: spread over the clip, so memory does not grow with it."""
 
@@ -66,8 +70,9 @@ def parse_clip(job: Job, out: Path) -> None:
     config: ParseConfig = job.params
     cv2.setNumThreads(1)  # one core per clip: the pool of clips is what fills the machine
     face = face_frame(Landmarks.load(job.inputs["landmarks"]).points)
+    film = _film(job.inputs["frames"], len(face.chin))
     with PARSERS[config.parser]() as parser:
-        pictures, known = _sample(job.inputs["frames"], len(face.chin), parser)
+        pictures, known = _sample(film(), len(face.chin), parser)
         rgba, weight = background_plate(np.stack(list(pictures.values())), np.stack([_clear(known[t].person) for t in pictures]))
         colours = Colours()
         for t, picture in pictures.items():
@@ -77,7 +82,7 @@ def parse_clip(job: Job, out: Path) -> None:
         plate = rgba[..., :3] * np.float32(1 / 255)
 
         def mattes() -> Iterator[Matte]:
-            for t, (frame, parsed) in enumerate(_parsed(media.stream(job.inputs["frames"]), parser, known)):
+            for t, (frame, parsed) in enumerate(_parsed(film(), parser, known)):
                 picture = frame * np.float32(1 / 255)
                 alpha = matting.refine(picture, parsed.person, plate, weight)
                 head = head_share(picture, alpha, *place(face, t, *alpha.shape), colours) if parsed.head is None else parsed.head
@@ -93,12 +98,20 @@ def parse_clip(job: Job, out: Path) -> None:
         cv2.imwrite(str(part), cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA))
 
 
-def _sample(path: Path, frames: int, parser: Parser) -> tuple[dict[int, np.ndarray], dict[int, Parsed]]:
-    """Up to PLATE_FRAMES training frames by number, and what is in them."""
+def _film(path: Path, frames: int) -> Callable[[], Iterable[np.ndarray]]:
+    """How to look at a clip's frames as often as wanted: a short one is decoded once."""
+    if frames > HELD:
+        return lambda: media.stream(path)
+    held = list(media.stream(path))
+    return lambda: held
+
+
+def _sample(film: Iterable[np.ndarray], frames: int, parser: Parser) -> tuple[dict[int, np.ndarray], dict[int, Parsed]]:
+    """Up to PLATE_FRAMES training frames of so many by number, and what is in them."""
     train = split_frames(frames).train
     looked = train[train % EVERY == 0] if len(train) > EVERY else train
     chosen = set(looked[np.unique(np.linspace(0, len(looked) - 1, PLATE_FRAMES).round().astype(int))].tolist())
-    pictures = {t: frame for t, frame in enumerate(media.stream(path)) if t in chosen}
+    pictures = {t: frame for t, frame in enumerate(film) if t in chosen}
     return pictures, {t: parser(frame) for t, frame in pictures.items()}
 
 
@@ -169,7 +182,12 @@ def selfie() -> Iterator[Parser]:
         network = solution("selfie_segmentation").SelfieSegmentation(model_selection=0)
         network.process(np.zeros((64, 64, 3), np.uint8))
     with network:
-        yield lambda frame: Parsed(np.clip(network.process(np.ascontiguousarray(frame)).segmentation_mask, 0, 1).astype(np.float32))
+
+        def parser(frame: np.ndarray) -> Parsed:
+            person = network.process(np.ascontiguousarray(frame)).segmentation_mask
+            return Parsed(np.where(person < TRACE, 0, np.minimum(person, 1)).astype(np.float32, copy=False))
+
+        yield parser
 
 
 @contextmanager
