@@ -9,6 +9,7 @@ from castfield.clip import Track
 from castfield.errors import CastfieldError, ManifestError
 from castfield.media import decode, probe
 from castfield.scratch import sha256
+from castfield.tracking.face_model import FaceModel, Pose, project
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,17 @@ def test_truth_lies_where_the_tracker_sees(footage, tracked, rig):
     valid = rig.landmark_valid.numpy()
     error = np.linalg.norm(tracked - truth.landmarks, axis=-1)[:, valid] / between_eyes[:, None]
     assert error.mean() < 0.06
+
+
+def test_true_landmarks_are_what_the_fit_would_predict_of_the_true_face(footage, rig):
+    """From the side that the head shows: a fit that found everything would find them to the pixel."""
+    truth = footage[1]
+    model = FaceModel.of(rig, np.arange(478), answered=True)
+    shape = model.shape(truth.identity, truth.expression) + model.sided(truth.rotation)
+    place = truth.translation[:, :2] / truth.translation[:, 2:] * truth.focal + SIZE / 2
+    pose = Pose(truth.rotation, np.concatenate([place, np.log(truth.translation[:, 2:])], 1))
+    predicted, _ = project(shape, pose, truth.focal, SIZE / 2)
+    np.testing.assert_allclose(truth.landmarks, predicted, atol=0.01)
 
 
 def test_mouth_and_lids_are_seen_to_move(footage, tracked, rig):

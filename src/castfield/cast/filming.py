@@ -43,7 +43,7 @@ class Truth:
     focal: float
     size: int
     landmarks: np.ndarray
-    """(T, 478, 2) float32."""
+    """(T, 478, 2) float32: where the rig knows the tracker to see each, from the side that the head shows (`Rig.seen_from`)."""
     head_mask: np.ndarray
     """(T, size, size) bool: pixels that show mostly the head, with hair and neck. Packed to bits in the file."""
     torso_mask: np.ndarray
@@ -140,7 +140,7 @@ class Shot:
         """What was filmed; to be asked for after the last picture."""
         rotation = np.stack([pose.rotation for pose in self.poses]).astype(np.float32)
         translation = np.stack([pose.translation for pose in self.poses]).astype(np.float32)
-        points = self.rig.seen(self.body.identity, torch.from_numpy(self.expression)).numpy()
+        points = self.rig.seen_from(self.body.identity, torch.from_numpy(self.expression), rotation).numpy()
         seen = np.einsum("tij,tnj->tni", rotation, points) + translation[:, None]
         head, torso = (np.stack(masks) for masks in zip(*self.masks, strict=True))
         phonemes = self.take.phonemes

@@ -164,6 +164,14 @@ class Rig:
         place, by_identity, by_expression, *_ = self.landmark_response.split(self._answers)
         return self.landmarks(identity, expression) + _linear(place[0], by_identity, by_expression, identity, expression)
 
+    def seen_from(self, identity: Tensor, expression: Tensor, rotation: np.ndarray) -> Tensor:
+        """Like `seen`, but from the side that heads turned by `rotation` (T, 3, 3), head -> camera, show: (T, 478, 3) metres.
+
+        Identity (I,) or (T, I), expression (d,) or (T, d).
+        """
+        side = torch.from_numpy(view_terms(rotation)).to(self.landmark_view)
+        return self.seen(identity, expression) + torch.tensordot(side, self.landmark_view, 1)
+
     @property
     def landmark_view(self) -> Tensor:
         """(5, 478, 3) metres: what each of the `view_terms` adds to `seen`; nothing for a faultless tracker."""
