@@ -50,6 +50,18 @@ def test_a_killed_bake_goes_on_where_it_was(rig, own_scratch, monkeypatch):
         assert not rendered
 
 
+def test_what_has_not_been_used_for_long_goes(rig, own_scratch, tmp_path, monkeypatch):
+    monkeypatch.setattr(correspondence, "KEPT", 2)
+    pictures, camera = views(rig)[:3], Camera(rig, size=SIZE)
+    with Tracker() as tracker, tqdm(disable=True) as bar:
+        seen = observe(camera, pictures, tracker, bar)
+        of_these = set((tmp_path / "rigs").iterdir())
+        observe(camera, pictures[1:2], tracker, bar)
+        assert len(set((tmp_path / "rigs").iterdir()) & of_these) == 1
+        assert (observe(camera, pictures, tracker, bar) == seen).all()
+        assert set((tmp_path / "rigs").iterdir()) == of_these
+
+
 def test_another_rig_or_size_is_looked_at_anew(rig):
     seen = {
         Camera(rig, size=SIZE).fingerprint(),

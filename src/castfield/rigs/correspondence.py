@@ -37,6 +37,8 @@ BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 2
 FIRST_PASS = 7
 CHUNK = 45
 """Views that are kept together: a few seconds' work."""
+KEPT = 64
+"""Such files that stay in the scratch folder, some 10 MB; a bake makes fewer than 20, with a cast of another model's 40."""
 KNEE_MM = 2.0
 """Distances are counted squared below this and linearly above, so that a picture tracked badly has little say."""
 
@@ -106,13 +108,13 @@ def _locate(
 def observe(camera: Camera, pictures: list[View], tracker: Tracker, bar: tqdm) -> np.ndarray:
     """Points (S, 478, 2) in pixels that the tracker sees in pictures of the views, NaN where it finds no face.
 
-    They are kept in the scratch folder, CHUNK views at a time: a bake that was killed goes on where it was.
+    They are kept in the scratch folder, CHUNK views at a time: a bake that was killed goes on where it was. What has not been used for
+    long goes.
     """
-    room, parts = Path(__file__).parent, []
+    alike, parts = fingerprint(Path(__file__).parent, camera.fingerprint(), version("mediapipe")), []
     for at in range(0, len(pictures), CHUNK):
         views = pictures[at : at + CHUNK]
-        key = fingerprint(room, camera.fingerprint(), [asdict(view) for view in views], version("mediapipe"))
-        path = scratch("rigs", f"{key}.npz")
+        path = scratch("rigs", f"{fingerprint(alike, [asdict(view) for view in views])}.npz")
         if not path.exists():
             seen = np.full((len(views), LANDMARKS, 2), np.nan, np.float32)
             for k, view in enumerate(views):
@@ -122,9 +124,12 @@ def observe(camera: Camera, pictures: list[View], tracker: Tracker, bar: tqdm) -
                 bar.update()
             write_npz(path, seen=seen)
         else:
+            path.touch()
             bar.update(len(views))
         with np.load(path) as kept:
             parts.append(kept["seen"])
+    for path in sorted(scratch("rigs", "x").parent.glob("*.npz"), key=lambda kept: kept.stat().st_mtime)[:-KEPT]:
+        path.unlink(missing_ok=True)
     return np.concatenate(parts)
 
 
