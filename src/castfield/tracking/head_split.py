@@ -80,7 +80,7 @@ class Colours:
         torso = sure & ((v > 0.9) | ((v > 0.35) & (np.abs(u) > 0.6)) | (low & (v > 0.2) & (np.abs(u) > 0.5)))
         torso &= _above(person, v) * (np.abs(u) > 0.4) < 0.05  # what hangs there may be hair
         for at, where in enumerate((head, torso)):
-            colours = picture[where]
+            colours = picture.reshape(-1, 3).take(np.flatnonzero(where), 0)  # as picture[where], which takes five times as long
             for counts, cells in zip(self._counts, (_bins(colours), _tints(colours)), strict=True):
                 counts[at] += np.bincount(cells, minlength=counts[at].size).reshape(counts[at].shape)
 
