@@ -12,6 +12,7 @@ from castfield.clip import Landmarks
 from castfield.config import LandmarksConfig
 from castfield.errors import ClipError, WeightsError
 from castfield.shards import Job
+from castfield.tracking import trackers
 from castfield.tracking.landmarks import track_clip
 from castfield.tracking.main_person import Face, bystander_share, follow
 from castfield.tracking.sixty_eight import INDICES, from_mesh, to_mesh
@@ -83,6 +84,23 @@ def test_of_two_people_the_larger_and_more_central_is_kept_with_a_warning(tmp_pa
     found = _track(tmp_path, both)
     assert "another person" in capsys.readouterr().out
     assert (found.points[:, 1, 0] < 256).all()
+
+
+def test_who_comes_into_the_picture_is_seen_and_the_person_stays_where_they_were(media, speaker):
+    import cv2
+
+    other = video.decode(media / "grid/lrwp9a.mpg", filters=SQUARE, seconds=0.1)[0]
+    frames = np.full((len(speaker), 256, 432, 3), 128, np.uint8)
+    frames[:, :, :256] = speaker
+    alone = list(TRACKERS["mediapipe"](frames))
+    frames[7:, 40:216, 256:] = cv2.resize(other, (176, 176), interpolation=cv2.INTER_AREA)
+    joined = list(TRACKERS["mediapipe"](frames))
+    assert {len(faces) for faces in alone} == {1}
+    assert {len(faces) for faces in joined[:7]} == {1}
+    assert {len(faces) for faces in joined[7 + trackers.LOOK :]} == {2}
+    for number, (one,), faces in zip(range(len(frames)), alone, joined, strict=True):
+        off = min(np.abs(face.points[:, :2] - one.points[:, :2]).max() for face in faces)
+        assert off == 0 if number < 7 else off < 4
 
 
 def _face(x: float, y: float, side: float) -> Face:
