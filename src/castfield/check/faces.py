@@ -43,7 +43,7 @@ class Views:
 def look(crops: np.ndarray, bar: tqdm) -> Views:
     """Views of the frames (N, S, S, 3), N > 0; the bar is moved on by a share of 1 in all."""
     faces = []
-    tracked = mediapipe(crops)
+    tracked = mediapipe(crops, look=1)  # the frames lie apart
     with quiet():  # the network speaks when it first sees a face
         faces.append(next(tracked))
     for found in tracked:

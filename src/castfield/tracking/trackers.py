@@ -29,11 +29,11 @@ NEAR, FAR = 0, 1
 """The detector's models: for faces within two metres of the camera, which the mesh has too, and for those within five."""
 
 
-def mediapipe(frames: Iterable[np.ndarray]) -> Iterator[list[Face]]:
+def mediapipe(frames: Iterable[np.ndarray], look: int = LOOK) -> Iterator[list[Face]]:
     """MediaPipe FaceMesh with attention (Grishchenko et al. 2020) in video mode: 478 points; its weights lie in the wheel.
 
     To follow one face takes the mesh alone; to find others takes its detector in every frame besides. That begins with the first
-    face that is seen, in every LOOK-th frame, where the mesh follows none.
+    face that is detected where the mesh follows none, in every `look`-th frame or when the face is lost.
     """
     with ExitStack() as open_networks:
         mesh = open_networks.enter_context(_mesh(1))
@@ -41,7 +41,8 @@ def mediapipe(frames: Iterable[np.ndarray]) -> Iterator[list[Face]]:
         alone = True
         for number, frame in enumerate(frames):
             faces = _faces(mesh, frame)
-            if alone and number % LOOK == 0 and any(not any(_on(face, box) for face in faces) for box in _boxes(detector, frame)):
+            looked = _boxes(detector, frame) if alone and (number % look == 0 or not faces) else []
+            if any(not any(_on(face, box) for face in faces) for box in looked):
                 alone, mesh = False, open_networks.enter_context(_mesh(MOST_FACES))
                 faces = _faces(mesh, frame)
             yield faces
