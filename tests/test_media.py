@@ -86,3 +86,18 @@ for write in (lambda path: media.encode_lossless(path, frames), lambda path: foo
     assert done.stdout.splitlines() == [f"ENOSPC {tmp_path / 'a.mkv'}"] * 2
     assert (tmp_path / "a.mkv").read_bytes() == b"old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mkv", "film.mp4"]
+
+
+@pytest.mark.parametrize(("frames", "made"), [(media.HELD, 1), (media.HELD + 1, 2)])
+def test_a_short_clip_is_made_once_and_a_long_one_each_time(frames: int, made: int):
+    starts = []
+
+    def pictures():
+        starts.append(1)
+        return (np.full((2, 2, 3), t, np.uint8) for t in range(3))
+
+    clip = media.rewindable(pictures, frames)
+    assert not starts
+    for _ in range(2):
+        assert [int(picture[0, 0, 0]) for picture in clip()] == [0, 1, 2]
+    assert len(starts) == made

@@ -115,6 +115,25 @@ def stream(path: Path) -> Iterator[np.ndarray]:
         raise ClipError("a video cannot be decoded", found="no frame", where=path, cure="check that the file is whole")
 
 
+HELD = 250
+"""Frames of the longest clip that is held in memory whole."""
+
+
+def rewindable(pictures: Callable[[], Iterable[np.ndarray]], frames: int) -> Callable[[], Iterator[np.ndarray]]:
+    """A clip's pictures, so many frames, as often as they are asked for: those of a short clip are made once and held, those of a long one
+    made again each time."""
+    if frames > HELD:
+        return lambda: iter(pictures())
+    held: list[np.ndarray] = []
+
+    def again() -> Iterator[np.ndarray]:
+        if not held:
+            held.extend(pictures())
+        return iter(held)
+
+    return again
+
+
 _PICTURES = {
     channels: ["-pix_fmt", kind, "-f", "image2pipe", "-c:v", codec] for channels, kind, codec in ((3, "rgb24", "ppm"), (1, "gray", "pgm"))
 }

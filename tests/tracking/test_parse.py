@@ -12,7 +12,6 @@ from castfield import media as video
 from castfield.clip import Landmarks, split_frames
 from castfield.config import LandmarksConfig, ParseConfig
 from castfield.shards import Job
-from castfield.tracking import parsing
 from castfield.tracking.landmarks import track_clip
 from castfield.tracking.matting import likeness, moments, refine, spread, steady
 from castfield.tracking.parsing import Parsed, _parsed, parse_clip
@@ -69,7 +68,7 @@ def test_the_plate_is_blue_everywhere_and_says_what_it_guessed(parsed):
 
 def test_a_clip_too_long_to_be_held_gives_the_same_masks(parsed, tmp_path, monkeypatch):
     folder, _, masks, plate, _ = parsed
-    monkeypatch.setattr(parsing, "HELD", 10)
+    monkeypatch.setattr(video, "HELD", 10)
     again, same, _ = _parse(folder, tmp_path / "out")
     np.testing.assert_array_equal(again, masks)
     np.testing.assert_array_equal(same, plate)

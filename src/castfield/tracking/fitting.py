@@ -56,8 +56,9 @@ def fit_clip(job: Job, out: Path) -> None:
     start = time.perf_counter()
     seen = Landmarks.load(job.inputs["landmarks"])
     crop = Crop.load(job.inputs["crop"])
+    pictures = media.rewindable(lambda: map(detail, media.stream(job.inputs["frames"])), crop.frames)
     try:
-        track = fit(Rig.load(job.inputs["rig"]), seen, crop.size, config, lambda: map(detail, media.stream(job.inputs["frames"])))
+        track = fit(Rig.load(job.inputs["rig"]), seen, crop.size, config, pictures)
     except np.linalg.LinAlgError as error:
         raise ClipError(
             f"clip '{job.clip}' cannot be fitted", found=error, where=job.inputs["landmarks"], cure="take it out of the manifest"

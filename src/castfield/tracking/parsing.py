@@ -37,8 +37,6 @@ Parser = Callable[[np.ndarray], Parsed]
 
 EVERY = 2
 """The network looks at every second frame. Between two, the person is their mean: where it moves, the colours decide in a wider band."""
-HELD = 250
-"""Frames of the longest clip that is held in memory whole."""
 TRACE = 1e-4
 """Less of a person than this is none: it is far below a step of the mask, and denormal numbers make every blur take many times as long."""
 PLATE_FRAMES = 64
@@ -70,7 +68,7 @@ def parse_clip(job: Job, out: Path) -> None:
     config: ParseConfig = job.params
     cv2.setNumThreads(1)  # one core per clip: the pool of clips is what fills the machine
     face = face_frame(Landmarks.load(job.inputs["landmarks"]).points)
-    film = _film(job.inputs["frames"], len(face.chin))
+    film = media.rewindable(lambda: media.stream(job.inputs["frames"]), len(face.chin))
     with PARSERS[config.parser]() as parser:
         pictures, known = _sample(film(), len(face.chin), parser)
         rgba, weight = background_plate(np.stack(list(pictures.values())), np.stack([_clear(known[t].person) for t in pictures]))
@@ -96,14 +94,6 @@ def parse_clip(job: Job, out: Path) -> None:
         media.encode_lossless_stream(out / f"{job.clip}.mkv", masks())
     with atomic(out / f"{job.clip}.png") as part:
         cv2.imwrite(str(part), cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA))
-
-
-def _film(path: Path, frames: int) -> Callable[[], Iterable[np.ndarray]]:
-    """How to look at a clip's frames as often as wanted: a short one is decoded once."""
-    if frames > HELD:
-        return lambda: media.stream(path)
-    held = list(media.stream(path))
-    return lambda: held
 
 
 def _sample(film: Iterable[np.ndarray], frames: int, parser: Parser) -> tuple[dict[int, np.ndarray], dict[int, Parsed]]:
