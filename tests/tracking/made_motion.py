@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from castfield.clip import Landmarks
-from castfield.rigs.base import view_terms
 from castfield.tracking import landmark_fit
 from castfield.tracking.face_model import FaceModel, Pose, rotation_matrix
 from castfield.tracking.solver import State
@@ -36,10 +35,9 @@ def truth(rig, frames: int = FRAMES, seed: int = 0) -> dict[str, np.ndarray | fl
 
 def seen(rig, truth, noise: float = 0.0, seed: int = 1, answered: bool = False) -> Landmarks:
     """What a tracker of this error (pixels) would give: a made one, or with `answered` the one whose answer the rig knows."""
-    points = rig.seen if answered else rig.landmarks
-    shape = points(torch.tensor(truth["identity"]).float()[None], torch.tensor(truth["expression"]).float()).double().numpy()
-    if answered:
-        shape += np.tensordot(view_terms(truth["rotation"]), rig.landmark_view.double().numpy(), 1)
+    person, expression = torch.tensor(truth["identity"]).float()[None], torch.tensor(truth["expression"]).float()
+    points = rig.seen_from(person, expression, truth["rotation"]) if answered else rig.landmarks(person, expression)
+    shape = points.double().numpy()
     camera = shape @ truth["rotation"].transpose(0, 2, 1) + truth["translation"][:, None]
     pixels = truth["focal"] * camera[..., :2] / camera[..., 2:] + SIZE / 2
     pixels = pixels + np.random.default_rng(seed).normal(0, noise, pixels.shape)
@@ -48,9 +46,9 @@ def seen(rig, truth, noise: float = 0.0, seed: int = 1, answered: bool = False) 
     return Landmarks(points, np.ones(frames, np.float32), np.ones(frames, bool), landmark_fit.ANSWERED if answered else "made")
 
 
-def model_state(rig, frames: int = 3) -> tuple[FaceModel, State]:
+def model_state(rig, frames: int = 3, answered: bool = False) -> tuple[FaceModel, State]:
     known = truth(rig, frames)
-    model = FaceModel.of(rig)
+    model = FaceModel.of(rig, answered=answered)
     place = np.concatenate(
         [known["translation"][:, :2] / known["translation"][:, 2:] * FOCAL + SIZE / 2, np.log(known["translation"][:, 2:])], 1
     )

@@ -108,7 +108,7 @@ class FaceModel:
         mean = points(torch.zeros(rig.identity_dim), torch.zeros(rig.d))
         shapes = points(torch.eye(rig.identity_dim), torch.zeros(rig.d)) - mean
         moves = points(torch.zeros(rig.identity_dim), torch.eye(rig.d)) - mean
-        view, modes = (rig.landmark_view, rig.landmark_modes) if answered else (0 * rig.landmark_view, rig.landmark_modes[:0])
+        view, modes = (rig.landmark_view, rig.landmark_modes) if answered else (torch.zeros_like(rig.landmark_view), rig.landmark_modes[:0])
         arrays = [a.double().numpy() for a in (mean, shapes, moves, view, modes)]
         if index is None:
             index = worth_fitting(np.flatnonzero(rig.landmark_valid.numpy()))

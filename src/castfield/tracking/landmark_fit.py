@@ -27,6 +27,7 @@ from castfield.tracking.solver import (
     predict,
 )
 from castfield.tracking.surface import Surface
+from castfield.tracking.turning import fit_turning
 
 Pictures = Callable[[], Iterator[np.ndarray]]
 """Starts a pass over a clip's frames as `photometric.detail`, (H, W) uint8."""
@@ -129,16 +130,17 @@ def _fit(
         start, identity=person.identity, log_focal=person.log_focal, offset=offset, pose=_bridge(Pose(pose.rotation, place), ~blind)
     )
     smooth = smoothness(rig, config)
-    photometric = pictures is not None and config.photometric
-    steps = MOTION_STEPS if photometric else MOTION_STEPS + PICTURE_STEPS
+    watched = pictures if config.photometric else None
+    steps = MOTION_STEPS if watched else MOTION_STEPS + PICTURE_STEPS
     state = _in_chunks(state, lambda wide: fit_motion(model, seen.part(wide), state.part(wide), noise, smooth, steps))
-    if pictures is not None and photometric:
+    if watched:
         surface = Surface.of(rig, state.identity)
         chosen = _spread(split_frames(frames).train, ~blind, REFERENCE_FRAMES)
-        known = dict(zip(chosen.tolist(), (p for t, p in enumerate(pictures()) if t in set(chosen.tolist())), strict=True))
-        some = [known[t] for t in chosen.tolist()]
-        reference = study(model, surface, some, seen.part(chosen), state.part(chosen), noise)
-        stream = pictures()
+        wanted = set(chosen.tolist())
+        some = [picture for t, picture in enumerate(watched()) if t in wanted]
+        reference, model, offset = study(model, surface, some, seen.part(chosen), state.part(chosen), noise)
+        state = replace(state, offset=offset)
+        stream = watched()
         held: dict[int, np.ndarray] = {}
 
         def refine(wide: slice) -> State:
@@ -170,12 +172,16 @@ def watch(surface: Surface, pictures: list[np.ndarray], reference: Reference, ce
     return witness
 
 
-def study(model: FaceModel, surface: Surface, pictures: list[np.ndarray], seen: Observation, state: State, noise: Noise) -> Reference:
-    """What the face looks like, from some frames: looked up where landmarks, and then a first look, say that each point is."""
+def study(
+    model: FaceModel, surface: Surface, pictures: list[np.ndarray], seen: Observation, state: State, noise: Noise
+) -> tuple[Reference, FaceModel, np.ndarray]:
+    """What the face looks like, from some frames: looked up where landmarks, and then a first look, say that each point is; and how the
+    tracker answers to this face as it turns: the model with its `view`, and the offset (L, 3) that goes with it."""
     reference = learn_reference(sample(surface, pictures, state, seen.centre, None), state.pose.rotation)
     nobody = np.zeros(len(pictures), bool)
-    state = fit_motion(model, seen, state, noise, None, 2, watch(surface, pictures, reference, seen.centre, nobody))
-    return learn_reference(sample(surface, pictures, state, seen.centre, reference), state.pose.rotation)
+    model, state = fit_turning(model, seen, state, noise, 2, watch(surface, pictures, reference, seen.centre, nobody))
+    reference = learn_reference(sample(surface, pictures, state, seen.centre, reference), state.pose.rotation)
+    return reference, model, state.offset
 
 
 def _spread(preferred: np.ndarray, usable: np.ndarray, count: int) -> np.ndarray:

@@ -44,10 +44,14 @@ class State:
     """(I,) standard deviations."""
     log_focal: float
     offset: np.ndarray
-    """(L, 3) metres: where this person's landmarks lie off the rig's, in head space."""
+    """(L, 3) metres: where this person's landmarks lie off the rig's, in head space, while the head is turned as `usual`."""
     pose: Pose
     expression: np.ndarray
     """(T, d) activations."""
+    usual: np.ndarray | float = 0.0
+    """(2,) the view's first two `view_terms` that are usual in the clip."""
+    turning: np.ndarray | float = 0.0
+    """(2, L, 3) metres: what each of these adds to the offset, where the head is turned otherwise."""
 
     @property
     def focal(self) -> float:
@@ -98,17 +102,14 @@ def data_weights(residual: np.ndarray, seen: Observation, noise: Noise) -> np.nd
 
 
 def landmark_equations(
-    model: FaceModel, seen: Observation, state: State, noise: Noise, *, shared: bool, tremble: bool
+    model: FaceModel, seen: Observation, state: State, noise: Noise, *, shared: bool = False, modes: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Normal equations (T, m, m), (T, m) of the landmarks for pose, expression and, if `shared`, identity and log focal length.
-
-    With `tremble`, the tracker may have seen the whole face a little off its pose, and erred in the ways that it is known to err, in
-    each frame by itself; that is eliminated here, so that it goes neither into the pose nor into the expression.
-    """
+    """Normal equations (T, m, m), (T, m) of the landmarks for pose, expression, if `shared` identity and log focal length, and if asked
+    for the modes of the tracker's error."""
     pixels, turned = predict(model, state, seen.centre)
     residual = seen.points - pixels
     precision = data_weights(residual, seen, noise)
-    j = jacobian(model, turned, state.pose, state.focal, seen.centre, shared=shared, modes=tremble)
+    j = jacobian(model, turned, state.pose, state.focal, seen.centre, shared=shared, modes=modes)
     frames, _, m = j.shape
     weight = np.sqrt(np.repeat(precision, 2, axis=1))
     rows, right = [], [(weight * residual.reshape(frames, -1))]
@@ -117,7 +118,7 @@ def landmark_equations(
         points = j.reshape(frames, -1, 2, m)
         rows = [(points[:, first] - points[:, second]).reshape(frames, -1, m)]
         gap = residual[:, first] - residual[:, second]
-        if tremble:  # what goes together over the face leaves such distances alone
+        if modes:  # what goes together over the face leaves such distances alone
             rows[0][..., m - len(model.modes) :] = 0
         trust = np.sqrt(np.repeat(pair_weights(model, gap, seen, noise), 2, axis=1))
         rows[0] *= trust[..., None].astype(np.float32)
@@ -129,8 +130,7 @@ def landmark_equations(
         across = row.transpose(0, 2, 1)
         h += across @ row
         g += across @ side[..., None].astype(np.float32)
-    double = h.astype(np.float64), g[..., 0].astype(np.float64)
-    return _still(*double, len(model.modes), seen.scale, noise) if tremble else double
+    return h.astype(np.float64), g[..., 0].astype(np.float64)
 
 
 def pair_weights(model: FaceModel, gap: np.ndarray, seen: Observation, noise: Noise) -> np.ndarray:
@@ -139,15 +139,20 @@ def pair_weights(model: FaceModel, gap: np.ndarray, seen: Observation, noise: No
     return both / (1 + (gap**2).sum(-1) / (noise.robust * seen.scale) ** 2) / (noise.pair * seen.scale) ** 2
 
 
-def _still(h: np.ndarray, g: np.ndarray, modes: int, eye_distance: float, noise: Noise) -> tuple[np.ndarray, np.ndarray]:
-    """Normal equations without the tracker's error (Schur complement): a pose of its own, and the last `modes` unknowns."""
+def without_errors(h: np.ndarray, g: np.ndarray, modes: int, eye_distance: float, noise: Noise) -> tuple[np.ndarray, np.ndarray]:
+    """Normal equations without the tracker's error (Schur complement): in each frame it may have seen the whole face a little off its
+    pose, and erred in the ways that it is known to err, the last `modes` unknowns; neither goes into pose or expression."""
     n = g.shape[1] - modes
     out = np.r_[:POSE, n : n + modes]
-    scale = np.r_[np.array(noise.tremble) * [1, 1, 1, eye_distance, eye_distance, 1], np.full(modes, noise.modes)]
     right = np.concatenate([h[:, out, :n], g[:, out, None]], -1)
-    inner = np.linalg.solve(h[:, out][:, :, out] + np.diag(1 / scale**2), right)
+    inner = np.linalg.solve(h[:, out][:, :, out] + np.diag(error_precision(modes, eye_distance, noise)), right)
     outer = right[..., :-1].transpose(0, 2, 1)
     return h[:, :n, :n] - outer @ inner[..., :-1], g[:, :n] - (outer @ inner[..., -1:])[..., 0]
+
+
+def error_precision(modes: int, eye_distance: float, noise: Noise) -> np.ndarray:
+    """(6 + K,) precision of the pose with which the tracker sees a face wrong in a frame, and of its other modes."""
+    return 1 / np.r_[np.array(noise.tremble) * [1, 1, 1, eye_distance, eye_distance, 1], np.full(modes, noise.modes)] ** 2
 
 
 def cost(model: FaceModel, seen: Observation, state: State, noise: Noise) -> float:
@@ -194,10 +199,10 @@ def fit_person(
         keep = []
         for at in range(0, len(seen.points), BATCH):
             part = slice(at, at + BATCH)
-            h, g = landmark_equations(model, seen.part(part), state.part(part), noise, shared=True, tremble=False)
+            h, g = landmark_equations(model, seen.part(part), state.part(part), noise, shared=True)
             own, gradient = h[:, :n, :n], g[:, :n]
-            _expression_prior(own, gradient, state.expression[part], model, noise)
-            _bounds(own, gradient, state.expression[part], model)
+            expression_prior(own, gradient, state.expression[part], model, noise)
+            hold_at_bounds(own, gradient, state.expression[part], model)
             own[:, range(n), range(n)] *= 1 + damping
             inner = np.linalg.solve(own, np.concatenate([h[:, :n, n:], gradient[..., None]], -1))
             shared_h += per_frame * (h[:, n:, n:] - h[:, n:, :n] @ inner[..., :-1]).sum(0)
@@ -207,11 +212,11 @@ def fit_person(
         change = np.zeros(people + 1)
         change[free] = np.linalg.solve(shared_h[np.ix_(free, free)], shared_g[free])
         inner = np.concatenate(keep)
-        moved = replace(state, identity=state.identity + change[:-1], log_focal=state.log_focal + float(np.clip(change[-1], -0.2, 0.2)))
-        moved = _move(moved, inner[..., -1] - inner[..., :-1] @ change, model)
-        price_now = price(moved)
+        tried = replace(state, identity=state.identity + change[:-1], log_focal=state.log_focal + float(np.clip(change[-1], -0.2, 0.2)))
+        tried = moved(tried, inner[..., -1] - inner[..., :-1] @ change, model)
+        price_now = price(tried)
         if price_now < paid:  # Levenberg and Marquardt: trust the model as far as it has proved right
-            state, paid, damping = moved, price_now, max(damping / 4, 1e-4)
+            state, paid, damping = tried, price_now, max(damping / 4, 1e-4)
         else:
             damping *= 10
     return state
@@ -251,19 +256,20 @@ def fit_motion(
         h, g = np.empty((frames, n, n)), np.empty((frames, n))
         for at in range(0, frames, BATCH):
             part = slice(at, at + BATCH)
-            h[part], g[part] = landmark_equations(model, seen.part(part), state.part(part), noise, shared=False, tremble=True)
-        _expression_prior(h, g, state.expression, model, noise)
+            equations = landmark_equations(model, seen.part(part), state.part(part), noise, modes=True)
+            h[part], g[part] = without_errors(*equations, len(model.modes), seen.scale, noise)
+        expression_prior(h, g, state.expression, model, noise)
         if witness is not None:
             own, pull = witness(state)
             h += own
             g += pull
         if smooth is None:
             h[:, range(n), range(n)] *= 1 + 1e-4
-            _bounds(h, g, state.expression, model)
-            state = _move(state, np.linalg.solve(h, g[..., None])[..., 0], model)
+            hold_at_bounds(h, g, state.expression, model)
+            state = moved(state, np.linalg.solve(h, g[..., None])[..., 0], model)
             continue
         second = smooth.second(state.focal, float(np.exp(np.median(state.pose.place[:, 2]))), d)
-        state = _move(state, _solve_banded(h, g, state, second, model), model)
+        state = moved(state, _solve_banded(h, g, state, second, model), model)
     return state
 
 
@@ -281,7 +287,7 @@ def _solve_banded(h: np.ndarray, g: np.ndarray, state: State, second: np.ndarray
     # Damped before the frames are tied: the ties are stiff, and damping in their proportion would hold back slow motion.
     h[:, range(n), range(n)] *= 1 + 1e-4
     h[:, range(n), range(n)] += tied
-    _bounds(h, g, state.expression, model)
+    hold_at_bounds(h, g, state.expression, model)
     # Upper diagonals, as LAPACK stores them: band[k, column] is the entry `rows` above the diagonal.
     bottom = len(band) - 1
     for i in range(n):
@@ -303,7 +309,7 @@ def _second_difference(state: State) -> np.ndarray:
     return np.concatenate([np.diff(turn, axis=0), rest], 1)
 
 
-def _expression_prior(h: np.ndarray, g: np.ndarray, expression: np.ndarray, model: FaceModel, noise: Noise) -> None:
+def expression_prior(h: np.ndarray, g: np.ndarray, expression: np.ndarray, model: FaceModel, noise: Noise) -> None:
     """Add the prior of the activations: few actions, small, and much the same on both sides."""
     d = expression.shape[1]
     precision, alike = 1 / model.deviation**2, 1 / noise.lopsided**2
@@ -318,7 +324,7 @@ def _expression_prior(h: np.ndarray, g: np.ndarray, expression: np.ndarray, mode
         g[:, POSE + one] -= pull
 
 
-def _bounds(h: np.ndarray, g: np.ndarray, expression: np.ndarray, model: FaceModel) -> None:
+def hold_at_bounds(h: np.ndarray, g: np.ndarray, expression: np.ndarray, model: FaceModel) -> None:
     """Hold activations that stand at a bound and want beyond it (projected Newton; Bertsekas 1982)."""
     wanted = g[:, POSE : POSE + expression.shape[1]]
     held = ((expression <= model.low + 1e-6) & (wanted < 0)) | ((expression >= model.high - 1e-6) & (wanted > 0))
@@ -326,7 +332,7 @@ def _bounds(h: np.ndarray, g: np.ndarray, expression: np.ndarray, model: FaceMod
     h[frame, POSE + action, POSE + action] += 1e9
 
 
-def _move(state: State, step: np.ndarray, model: FaceModel) -> State:
+def moved(state: State, step: np.ndarray, model: FaceModel) -> State:
     """Take a step (T, n), no farther than 0.3 radians and four thirds of an activation's deviation, and back into the bounds."""
     step = step.copy()
     step[:, :3] = np.clip(step[:, :3], -0.3, 0.3)
