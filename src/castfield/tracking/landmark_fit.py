@@ -85,8 +85,9 @@ def fit(
 
     First the person and the camera from up to PERSON_FRAMES training frames, each with a pose and expression of its own; then how
     this person's landmarks lie off the rig's; then the motion of all frames together, smooth in time. With `pictures`, which starts
-    a new pass over the clip's frames (their `photometric.detail`) each time, pose and expression are refined by its colours. A known
-    `identity` (I,) is kept; `noise` says what is expected of what, if not the usual.
+    a new pass over the clip's frames (their `photometric.detail`) each time, pose and expression are refined by its colours, and how
+    the landmarks shift as this head turns is told from them. A known `identity` (I,) is kept; `noise` says what is expected of what,
+    if not the usual.
     """
     noise = noise or Noise(sparse=Noise.sparse * config.expression_prior)
     with threadpool_limits(1):  # one core per clip: the pool of clips is what fills the machine

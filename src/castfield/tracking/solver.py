@@ -44,14 +44,10 @@ class State:
     """(I,) standard deviations."""
     log_focal: float
     offset: np.ndarray
-    """(L, 3) metres: where this person's landmarks lie off the rig's, in head space, while the head is turned as `usual`."""
+    """(L, 3) metres: where this person's landmarks lie off the rig's, in head space."""
     pose: Pose
     expression: np.ndarray
     """(T, d) activations."""
-    usual: np.ndarray | float = 0.0
-    """(2,) the view's first two `view_terms` that are usual in the clip."""
-    turning: np.ndarray | float = 0.0
-    """(2, L, 3) metres: what each of these adds to the offset, where the head is turned otherwise."""
 
     @property
     def focal(self) -> float:
