@@ -44,7 +44,7 @@ def _vote(mask: Tensor, layer: Tensor, line: Tensor, votes: Tensor) -> None:
     if has_kernels():
         from castfield.systems.shape_kernels import vote
 
-        vote(mask.numpy(), layer.numpy(), line.numpy(), votes.numpy())
+        vote(mask.numpy(), layer.numpy(), line.numpy(), np.float32(NEAR), votes.numpy())
         return
     across, down, depth = layer[:, None] + line[:, :, None, None]
     depth.clamp_min_(NEAR)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from castfield.fields.kernels import exact, jit, single
-from castfield.systems.hull import NEAR
 
 LARGE, SMALL = 512, 64
 """Points that are looked at together, first and then: the fewer they are, the fewer vertices are left for them."""
@@ -58,9 +57,12 @@ def nearest(points, vertices, found):
 
 
 @exact
-def vote(mask, layer, line, votes):
-    """Add mask (S, S) uint8 to votes (D, D, D) at homogeneous pixels layer (3, D, D) + line (3, D); to the bit as PyTorch has them."""
-    cells, last, zero, near = len(votes), np.float32(len(mask) - 1), np.float32(0), np.float32(NEAR)
+def vote(mask, layer, line, near, votes):
+    """Add mask (S, S) uint8 to votes (D, D, D) at homogeneous pixels layer (3, D, D) + line (3, D); to the bit as PyTorch has them.
+
+    near: the least depth, metres.
+    """
+    cells, last, zero = len(votes), np.float32(len(mask) - 1), np.float32(0)
     flat, at = mask.reshape(-1), np.empty(cells, np.int32)
     for z in range(cells):
         for y in range(cells):
