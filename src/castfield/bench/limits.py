@@ -56,9 +56,9 @@ def step_cost(config: GridConfig, people: int, parameters: int) -> Cost:
     parameters: what the step moves, so without what belongs to people who are not in the batch.
     Operations: the network's three products and the mixing of the expression planes for every frame (three times: forward, and backward
     to weights and to inputs), and the look-ups' sums of twelve texels a level, twice. Traffic: Adam reads weight, gradient and two moments
-    and writes three of them; planes are read and their gradients written; the mixed expression planes and their gradients are written
-    and read; features, their gradients and two hidden layers wait for the way back. What caches absorb, such as a texel that neighbouring
-    samples share or the gradients of hidden layers, is not counted.
+    and writes three of them, where planes have one second moment a texel; planes are read and their gradients written; the mixed
+    expression planes and their gradients are written and read; features, their gradients and two hidden layers wait for the way back.
+    What caches absorb, such as a texel that neighbouring samples share or the gradients of hidden layers, is not counted.
     """
     rays = config.frame_rays(people)
     points = config.frames * (rays * config.samples + rays // 2)
@@ -70,4 +70,5 @@ def step_cost(config: GridConfig, people: int, parameters: int) -> Cost:
     planes = people * texels(config.resolutions) * config.channels + config.expression_planes * expression
     moved = config.frames * expression
     waiting = points * (2 * features + 2 * config.width)
-    return Cost(float(flops), float(4 * (7 * parameters + 2 * planes + 4 * moved + 2 * waiting)))
+    adam = 7 * (parameters - planes) + 5 * planes + 2 * planes // config.channels
+    return Cost(float(flops), float(4 * (adam + 2 * planes + 4 * moved + 2 * waiting)))

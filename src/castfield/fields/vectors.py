@@ -126,6 +126,31 @@ def over_root(typing: Any, above: Any, below: Any, scale: Any, least: Any) -> An
 
 
 @intrinsic
+def mean_square(typing: Any, vector: Any) -> Any:
+    """mean_square(vector): the mean of the squares of its numbers, as a vector of one."""
+
+    def build(context: Any, builder: Any, sign: Any, values: Any) -> Any:
+        kind, number = values[0].type, ir.FloatType()
+        named = ir.FunctionType(number, [number, kind])
+        total = cgutils.get_or_insert_function(builder.module, named, f"llvm.vector.reduce.fadd.v{kind.count}f32")
+        squares = builder.fmul(values[0], values[0])
+        added = builder.call(total, [ir.Constant(number, 0.0), squares], fastmath=("reassoc",))
+        return _spread(builder, builder.fmul(added, ir.Constant(number, 1 / kind.count)), ir.VectorType(number, 1))
+
+    return Vector(1)(vector), build
+
+
+@intrinsic
+def repeat(typing: Any, like: Any, one: Any) -> Any:
+    """repeat(like, one): a vector of the length of `like`, all of whose numbers are that of a vector of one."""
+
+    def build(context: Any, builder: Any, sign: Any, values: Any) -> Any:
+        return _spread(builder, builder.extract_element(values[1], ir.Constant(ir.IntType(32), 0)), values[0].type)
+
+    return like(like, one), build
+
+
+@intrinsic
 def opacity(typing: Any, depth: Any) -> Any:
     """opacity(depth): 1 - exp(-depth) of optical depths that are 0 or more, to 2e-7 (Cephes' polynomial)."""
 

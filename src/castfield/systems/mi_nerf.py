@@ -255,7 +255,7 @@ class GridSystem(MINeRF):
         known = {id(p) for p in planes}
         others = [p for p in self.parameters() if id(p) not in known]
         return [
-            ParameterGroup(planes, config.lr, config.lr * config.lr_end),
+            ParameterGroup(planes, config.lr, config.lr * config.lr_end, config.channels),
             ParameterGroup(others, config.lr_network, config.lr_network * config.lr_end),
         ]
 

@@ -95,7 +95,7 @@ def fit(
     """
     device = next(system.parameters()).device
     groups = [g for g in system.parameter_groups() if any(p.requires_grad for p in g.parameters)]
-    rated = [{"params": [p for p in g.parameters if p.requires_grad], "lr": g.lr * lr_share} for g in groups]
+    rated = [{"params": [p for p in g.parameters if p.requires_grad], "lr": g.lr * lr_share, "together": g.together} for g in groups]
     optimiser = Adam(rated)
     history, sums, count = History(), torch.zeros(2, device=device), 0
     wait_for_all()  # for what the leader may still be writing

@@ -14,6 +14,8 @@ class ParameterGroup:
     parameters: list[nn.Parameter]
     lr: float
     lr_end: float
+    together: int = 1
+    """So many numbers of a parameter share the running mean of their squared gradients: its last axis, or 1 (see `adam.Adam`)."""
 
 
 def exponential(start: float, end: float, progress: float) -> float:
