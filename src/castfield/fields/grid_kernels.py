@@ -14,10 +14,12 @@ import numpy as np
 from numba import prange
 
 from castfield.fields.kernels import ONE, jit, parallel, place
-from castfield.fields.vectors import add, add_product, add_scaled, load, store, where_positive, zeros
+from castfield.fields.vectors import add, add_product, add_scaled, fetch, load, store, where_positive, zeros
 
 ROWS = 64
 """Points that go through look-ups and network together; a frame's are filled up to a multiple."""
+AHEAD = 12
+"""Points by which texels are fetched before they are looked up: what Adam has just moved lies in main memory."""
 TILE = 4
 """Rows whose sums stay in registers together."""
 
@@ -58,6 +60,25 @@ def _level(zero, planes, point, sides, depth, start):
     found = _bilinear(zero, planes, y, x, sides, sides, start)
     found = _bilinear(found, planes, y, z, sides, depth, start + sides * sides)
     return _bilinear(found, planes, x, z, sides, depth, start + sides * (sides + depth))
+
+
+@jit
+def _fetch(planes, line, column, lines, columns, start, channels):
+    """Have the four texels fetched that `_bilinear` is going to look up."""
+    i0, i1, i2, i3, _, _, _, _ = _corners(line, column, lines, columns, start)
+    fetch(planes, i0 * channels)
+    fetch(planes, i1 * channels)
+    fetch(planes, i2 * channels)
+    fetch(planes, i3 * channels)
+
+
+@jit
+def _fetch_level(planes, point, sides, depth, start, channels):
+    """Have the texels fetched that `_level` is going to look up."""
+    x, y, z = point[0], point[1], point[2]
+    _fetch(planes, y, x, sides, sides, start, channels)
+    _fetch(planes, y, z, sides, depth, start + sides * sides, channels)
+    _fetch(planes, x, z, sides, depth, start + sides * (sides + depth), channels)
 
 
 @jit
@@ -156,9 +177,12 @@ def field_kernels(channels: int, levels: int, width: int) -> tuple[Callable[...,
             zero = zeros(C)
             for n in range(ROWS):
                 p, start = min(first + n, points - 1), 0
+                coming = unit[b, min(p + AHEAD, points - 1)]
                 for k in range(len(sides)):
+                    _fetch_level(planes[b // group], coming, sides[k, 0], sides[k, 1], start, C)
                     store(_level(zero, planes[b // group], unit[b, p], sides[k, 0], sides[k, 1], start), found, n * F + k * C)
                     start += sides[k, 0] * (sides[k, 0] + 2 * sides[k, 1])
+                _fetch_level(moved[b], coming, moved_sides[0, 0], moved_sides[0, 1], 0, C)
                 store(_level(zero, moved[b], unit[b, p], moved_sides[0, 0], moved_sides[0, 1], 0), found, (n + 1) * F - C)
             _rectified(load(zeros(W), bias, b * W), found, entry, one)
             _rectified(load(zeros(W), hidden_bias, 0), one, hidden, two)

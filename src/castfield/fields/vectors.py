@@ -81,6 +81,21 @@ def store(typing: Any, vector: Any, base: Any, offset: Any) -> Any:
 
 
 @intrinsic
+def fetch(typing: Any, base: Any, offset: Any) -> Any:
+    """fetch(base, offset): what lies there comes into the cache, while nobody waits for it."""
+
+    def build(context: Any, builder: Any, sign: Any, values: Any) -> Any:
+        integer, byte = ir.IntType(32), ir.IntType(8)
+        named = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), integer, integer, integer])
+        run = cgutils.get_or_insert_function(builder.module, named, "llvm.prefetch.p0i8")
+        to_read, keep, data = (ir.Constant(integer, value) for value in (0, 3, 1))
+        builder.call(run, [_pointer(context, builder, sign.args, values, byte), to_read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(base, types.intp), build
+
+
+@intrinsic
 def add(typing: Any, first: Any, second: Any) -> Any:
     """add(first, second): the sum of two vectors."""
 
