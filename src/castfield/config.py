@@ -163,9 +163,9 @@ class GridConfig:
     """Texels along a side of the expression planes for pictures of 128 pixels."""
     width: int = 64
     """Width of the hidden layers."""
-    lr: float = 3e-2
+    lr: float = 5e-2
     """Learning rate of the planes at the start."""
-    lr_network: float = 3e-3
+    lr_network: float = 6e-3
     """Learning rate of everything else at the start."""
     lr_end: float = 0.1
     """Learning rates at the end, as a share of those at the start; exponential in between."""
