@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import linecache
 import os
 import re
 import signal
@@ -35,6 +37,20 @@ def finished(log: Path) -> list[str]:
 
 def leftovers(folder: Path) -> list[Path]:
     return [p for p in folder.rglob("*") if p.name.startswith(".part")]
+
+
+def test_what_a_helper_beside_the_work_made_is_made_again_when_the_helper_changes(tmp_path, monkeypatch):
+    module = tmp_path / "changing.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    stores = []
+    for answer in (1, 2):
+        module.write_text(f"def helper():\n    return {answer}\n\n\ndef work(job, out):\n    print(helper())\n")
+        linecache.clearcache()
+        monkeypatch.delitem(sys.modules, "changing", raising=False)
+        step = Step("s", importlib.import_module("changing").work, [Job("a", {}, None)])
+        stores.append(step.stores()["a"])
+        importlib.invalidate_caches()
+    assert stores[0] != stores[1]
 
 
 def test_a_pool_and_one_process_give_the_same_bytes(tmp_path, monkeypatch):

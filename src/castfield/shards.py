@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,14 +30,12 @@ class Step(NamedTuple):
     work: Work
     jobs: Sequence[Job]
     code: Sequence[Any] = ()
-    """Modules whose source enters the fingerprint beside the work's own."""
+    """Modules whose source enters the fingerprint beside the one that the work stands in."""
 
     def stores(self) -> dict[str, Path]:
         """Where each clip's result lies, or will. Raises ClipError for a clip that stands twice."""
-        keys = {
-            job.clip: fingerprint(self.stage, job.clip, self.work, *self.code, job.params, sorted(job.inputs), *_files(job))
-            for job in self.jobs
-        }
+        code = [self.work.__name__, sys.modules[self.work.__module__], *self.code]
+        keys = {job.clip: fingerprint(self.stage, job.clip, *code, job.params, sorted(job.inputs), *_files(job)) for job in self.jobs}
         if len(keys) != len(self.jobs):
             raise ClipError(f"{self.stage}: a clip name stands twice", found=sorted(job.clip for job in self.jobs))
         return {clip: scratch("clips", self.stage, f"{clip}-{key}") for clip, key in keys.items()}

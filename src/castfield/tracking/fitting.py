@@ -17,7 +17,7 @@ from castfield.rigs.base import Rig
 from castfield.runners import workers
 from castfield.scratch import write_json
 from castfield.shards import Job, Step, map_clips
-from castfield.tracking import face_model, landmark_fit, landmarks, parsing, photometric, solver, surface
+from castfield.tracking import face_model, landmark_fit, landmarks, parsing, photometric, solver, surface, turning
 from castfield.tracking.fit_metrics import measure
 from castfield.tracking.landmark_fit import fit
 from castfield.tracking.pace import pace
@@ -43,7 +43,7 @@ def run(config: Config, layout: Layout) -> None:
         for clip in clip_names(layout.landmarks, ".npz")
         if clip in masks
     ]
-    fits = Step("fit", fit_clip, jobs, [landmark_fit, photometric, surface, solver, face_model])
+    fits = Step("fit", fit_clip, jobs, [landmark_fit, photometric, surface, solver, face_model, turning])
     map_clips(fits.stage, fits.work, jobs, layout.tracks, config.work, fits.code)
     steps = landmarks.step(config, layout), parsing.step(config, layout), fits
     write_json(layout.metrics / "tracking.json", summarise(layout) | pace(steps, layout.tracks, workers(config.work)))
