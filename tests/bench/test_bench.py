@@ -1,6 +1,7 @@
 """What the bench says is right: counts against PyTorch's own, times without the looking, a crowd of different people."""
 
 import itertools
+import json
 import mmap
 import sys
 import time
@@ -188,6 +189,15 @@ def test_the_table_says_what_was_not_reached_and_the_plot_shows_both_curves(tmp_
     assert "real people" in (tmp_path / "a.svg").read_text()
     draw({}, tmp_path / "b.svg")
     assert not (tmp_path / "b.svg").exists()
+
+
+def test_casts_are_told_and_drawn_by_their_size_though_a_file_sorts_them_as_text(tmp_path):
+    sizes = {"1": 2.4, "4": 5.0, "20": 6.1, "100": 16.0}
+    stored = {"device": "here", "t_crowd": json.loads(json.dumps(sizes, sort_keys=True))}
+    assert "1: 2.4, 4: 5.0, 20: 6.1, 100: 16.0" in table(stored)
+    draw(stored, tmp_path / "a.svg")
+    draw({"t_crowd": sizes}, tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
 def test_a_trial_ends_with_the_bits_of_training():

@@ -12,7 +12,7 @@ LINES = {"t_real": ("#1f77b4", "real people, 128 px"), "t_crowd": ("#d0661f", "s
 
 def draw(figures: dict[str, Any], path: Path) -> None:
     """Write the plot as SVG; nothing where neither curve was measured."""
-    curves = {key: [(int(n), t) for n, t in figures.get(key, {}).items() if t] for key in LINES}
+    curves = {key: sorted((int(n), t) for n, t in figures.get(key, {}).items() if t) for key in LINES}
     curves = {key: points for key, points in curves.items() if len(points) > 1}
     if not curves:
         return
@@ -29,6 +29,10 @@ def draw(figures: dict[str, Any], path: Path) -> None:
         axes.plot(people, seconds, "o-", color=colour, label=label)
         axes.plot([1, people[-1]], [seconds[0], seconds[0] * people[-1]], ":", color=colour, label=f"{label}: each alone")
     axes.set(xscale="log", yscale="log", xlabel="people in one model", ylabel="training time to 29.5 dB mid-speech, s")
+    axes.set_xticks(sorted({n for points in curves.values() for n, _ in points}))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
     axes.grid(alpha=0.25, which="both")
     axes.legend(frameon=False)
     figure.tight_layout()

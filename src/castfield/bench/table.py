@@ -60,5 +60,7 @@ def _text(value: Any) -> str:
     if value is None:
         return "not reached"
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {_text(item)}" for key, item in value.items())
+        counts = all(key.isdigit() for key in value)  # a file has them as text: 100 before 20
+        items = sorted(value.items(), key=lambda item: int(item[0])) if counts else value.items()
+        return ", ".join(f"{key}: {_text(item)}" for key, item in items)
     return f"{value:,}" if isinstance(value, int) else str(value)
