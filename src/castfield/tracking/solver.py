@@ -243,9 +243,9 @@ Witness = Callable[[State], tuple[np.ndarray, np.ndarray]]
 
 
 def fit_motion(
-    model: FaceModel, seen: Observation, state: State, noise: Noise, smooth: Smoothness | None, steps: int, witness: Witness | None = None
+    model: FaceModel, seen: Observation, state: State, noise: Noise, smooth: Smoothness, steps: int, witness: Witness | None = None
 ) -> State:
-    """Pose and expression for a known person: of consecutive frames, those with weight 0 bridged, or without `smooth` of single ones."""
+    """Pose and expression for a known person: of consecutive frames, those with weight 0 bridged."""
     frames, d = len(seen.points), len(model.expression)
     n = POSE + d
     for _ in range(steps):
@@ -259,11 +259,6 @@ def fit_motion(
             own, pull = witness(state)
             h += own
             g += pull
-        if smooth is None:
-            h[:, range(n), range(n)] *= 1 + 1e-4
-            hold_at_bounds(h, g, state.expression, model)
-            state = moved(state, np.linalg.solve(h, g[..., None])[..., 0], model)
-            continue
         second = smooth.second(state.focal, float(np.exp(np.median(state.pose.place[:, 2]))), d)
         state = moved(state, _solve_banded(h, g, state, second, model), model)
     return state
