@@ -1,11 +1,13 @@
 """Imports go down only, and the rooms that run on a bare GPU box want PyTorch and NumPy alone."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 SOURCE = Path(__file__).resolve().parents[1] / "src/castfield"
 HEAVY = ["cv2", "mediapipe", "anny", "dvc", "warp", "librosa", "dlib", "pandas", "sklearn", "requests", "face_alignment", "ray"]
@@ -56,3 +58,15 @@ def test_a_room_knows_only_the_rooms_below(room: str):
     above = set().union(*FLOORS[floor + 1 :])
     wrong = {f"{path.name} -> {name}" for path in (SOURCE / room).glob("*.py") for name in rooms_imported(path) & above}
     assert not wrong
+
+
+def test_the_stage_fit_depends_on_all_that_the_fit_is_made_of():
+    """What `landmark_fit` imports of its package, directly or not, is a dependency: else a change there leaves old tracks in place."""
+    listed = yaml.safe_load((SOURCE.parents[1] / "dvc.yaml").read_text())["stages"]["fit"]["deps"]
+    waiting, known = ["landmark_fit"], set()
+    while waiting:
+        name = waiting.pop()
+        known.add(name)
+        text = (SOURCE / "tracking" / f"{name}.py").read_text()
+        waiting += set(re.findall(r"^from castfield\.tracking\.(\w+) import", text, re.M)) - known
+    assert {f"src/castfield/tracking/{name}.py" for name in known} <= set(listed)
