@@ -47,8 +47,8 @@ REFERENCE_FRAMES = 120
 """Training frames from which the brightness of the face is learned."""
 MOTION_STEPS, PICTURE_STEPS = 4, 2
 """Steps of the fit by landmarks, and of the one by landmarks and brightness; without pictures there are as many, by landmarks."""
-CHUNK, OVERLAP = 1000, 25
-"""Frames solved together, and how many of the neighbours' frames are solved along: memory does not grow with the clip."""
+CHUNK, OVERLAP = 250, 25
+"""Frames solved together, and how many of the neighbours' frames are solved along: a clip of more than ten seconds takes no more memory."""
 FOCAL_PRIOR = 4.0
 """Expected focal length in sides of the crop: a face that fills half of it, filmed from one and a half metres."""
 
