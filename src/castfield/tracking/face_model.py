@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -123,6 +124,21 @@ class FaceModel:
         opposite = np.array(pairs, np.int64).reshape(-1, 2)
         return cls(index, rest, people, actions, weight, opposite, twins(rig.expression_names), *activations(rig), sides, errors)
 
+    @cached_property
+    def by_expression(self) -> np.ndarray:
+        """(3, d, 2L) float32 derivative of the landmarks' places by the expression, once for u and once for v."""
+        return _twice(self.expression)
+
+    @cached_property
+    def by_identity(self) -> np.ndarray:
+        """(3, I, 2L) float32 by the identity."""
+        return _twice(self.identity)
+
+    @cached_property
+    def by_modes(self) -> np.ndarray:
+        """(3, K, 2L) float32 by the modes."""
+        return _twice(self.modes)
+
     def shape(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """Identity (I,) and expression (T, d) -> (T, L, 3) metres."""
         person = self.neutral + np.tensordot(identity, self.identity, 1)
@@ -131,6 +147,15 @@ class FaceModel:
     def sided(self, rotation: np.ndarray) -> np.ndarray:
         """What the tracker adds to a head with rotation (T, 3, 3), (T, L, 3) metres. Its derivative is small, and left out of the fit's."""
         return np.tensordot(view_terms(rotation), self.view, 1)
+
+
+def by_places(basis: np.ndarray) -> np.ndarray:
+    """(K, N, 3) -> (3, K, N) float32: what lies side by side in memory is worked on together."""
+    return np.ascontiguousarray(basis.transpose(2, 0, 1), np.float32)
+
+
+def _twice(basis: np.ndarray) -> np.ndarray:
+    return by_places(np.concatenate([basis, basis], 1))
 
 
 def worth_fitting(valid: np.ndarray) -> np.ndarray:
@@ -161,36 +186,59 @@ def project(shape: np.ndarray, pose: Pose, focal: float, centre: float) -> tuple
     return focal * camera[..., :2] / np.maximum(camera[..., 2:], 1e-3) + centre, turned
 
 
-def jacobian(
-    model: FaceModel, turned: np.ndarray, pose: Pose, focal: float, centre: float, *, shared: bool, modes: bool = False
-) -> np.ndarray:
-    """Derivative of the pixels, (T, 2L, 6 + d [+ I + 1] [+ K]) float32: pose, expression, if `shared` identity and log focal length, and
-    if asked for the modes of the tracker's error."""
-    frames, count, _ = turned.shape
-    translation = pose.translation(focal, centre)
-    camera = turned + translation[:, None]
-    depth = np.maximum(camera[..., 2], 1e-3)
-    onto = np.zeros((frames, count, 2, 3))  # d pixel / d camera point
-    onto[..., 0, 0] = onto[..., 1, 1] = focal / depth
-    onto[..., 0, 2], onto[..., 1, 2] = -focal * camera[..., 0] / depth**2, -focal * camera[..., 1] / depth**2
-    d, people = len(model.expression), len(model.identity)
-    last = POSE + d + (people + 1 if shared else 0)
-    out = np.empty((frames, count, 2, last + (len(model.modes) if modes else 0)), np.float32)
-    x, y, z = np.moveaxis(turned, -1, 0)
-    zero = np.zeros_like(x)
-    spin = np.stack([np.stack([zero, z, -y], -1), np.stack([-z, zero, x], -1), np.stack([y, -x, zero], -1)], -2)  # d (w x p) / d w
-    out[..., :3] = onto @ spin
-    out[..., 3] = onto[..., 0] * (translation[:, 2] / focal)[:, None, None]
-    out[..., 4] = onto[..., 1] * (translation[:, 2] / focal)[:, None, None]
-    out[..., 5] = (onto @ translation[:, None, :, None])[..., 0]
-    local = (onto @ pose.rotation[:, None]).astype(np.float32)  # (T, L, 2, 3) d pixel / d head point
-    out[..., POSE : POSE + d] = local @ model.expression.transpose(1, 2, 0)[None].astype(np.float32)
+@dataclass(frozen=True)
+class Slopes:
+    """Derivative of the landmarks' pixels in some frames, float32: what does not depend on the rig's directions."""
+
+    pose: np.ndarray
+    """(T, 6, 2L) by the pose, all u before all v."""
+    focal: np.ndarray
+    """(T, 2L) by the logarithm of the focal length; the translation follows, so that u and v stay."""
+    place: np.ndarray
+    """(T, 3, 2L) by each landmark's own place in the head, pixels a metre."""
+
+    @classmethod
+    def of(cls, turned: np.ndarray, pose: Pose, focal: float, centre: float) -> Slopes:
+        """Of points `turned` (T, L, 3), `R x`."""
+        translation = pose.translation(focal, centre)[..., None]
+        x, y, z = np.moveaxis(turned, -1, 0)
+        depth = np.maximum(z + translation[:, 2], 1e-3)
+        near = focal / depth  # d u / d camera x, and d v / d camera y
+        aside, above = -near * (x + translation[:, 0]) / depth, -near * (y + translation[:, 1]) / depth  # by camera z
+        frames, count = x.shape
+        by_pose = np.empty((frames, POSE, 2, count), np.float32)
+        by_pose[:, 0, 0], by_pose[:, 0, 1] = aside * y, above * y - near * z
+        by_pose[:, 1, 0], by_pose[:, 1, 1] = near * z - aside * x, -above * x
+        by_pose[:, 2, 0], by_pose[:, 2, 1] = -near * y, near * x
+        by_pose[:, 3, 1], by_pose[:, 4, 0] = 0, 0
+        by_pose[:, 3, 0] = by_pose[:, 4, 1] = near * translation[:, 2] / focal
+        by_pose[:, 5, 0] = near * translation[:, 0] + aside * translation[:, 2]
+        by_pose[:, 5, 1] = near * translation[:, 1] + above * translation[:, 2]
+        by_place = np.empty((frames, 3, 2, count), np.float32)
+        for k, axis in enumerate(pose.rotation.transpose(2, 1, 0)[..., None]):
+            by_place[:, k, 0], by_place[:, k, 1] = near * axis[0] + aside * axis[2], near * axis[1] + above * axis[2]
+        by_focal = np.concatenate([near * x, near * y], 1, dtype=np.float32)
+        return cls(by_pose.reshape(frames, POSE, -1), by_focal, by_place.reshape(frames, 3, -1))
+
+
+def jacobian(model: FaceModel, slopes: Slopes, frame: int, out: np.ndarray, *, shared: bool, modes: bool = False) -> None:
+    """Derivative of one frame's pixels into `out` (6 + d [+ I + 1] [+ K], 2L), all u before all v: by pose, expression, if `shared`
+    identity and log focal length, and if asked the modes of the tracker's error."""
+    last = POSE + len(model.expression)
+    out[:POSE] = slopes.pose[frame]
+    chained(slopes.place[frame], model.by_expression, out[POSE:last])
     if shared:
-        out[..., POSE + d : last - 1] = local @ model.identity.transpose(1, 2, 0)[None].astype(np.float32)
-        out[..., last - 1] = focal * turned[..., :2] / depth[..., None]  # the translation follows, so that u and v stay
+        at, last = last, last + len(model.identity) + 1
+        chained(slopes.place[frame], model.by_identity, out[at : last - 1])
+        out[last - 1] = slopes.focal[frame]
     if modes:
-        out[..., last:] = local @ model.modes.transpose(1, 2, 0)[None].astype(np.float32)
-    return out.reshape(frames, 2 * count, -1)
+        chained(slopes.place[frame], model.by_modes, out[last:])
+
+
+def chained(slopes: np.ndarray, basis: np.ndarray, out: np.ndarray) -> None:
+    """Chain rule: derivatives (3, N) of a value at each point by its place, and those (3, K, N) of the places by K coefficients, to those
+    of the values by the coefficients, `out` (K, N)."""
+    np.einsum("ikn,in->kn", basis, slopes, out=out)
 
 
 def rotation_matrix(vector: np.ndarray) -> np.ndarray:

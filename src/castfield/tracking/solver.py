@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import solveh_banded
+from scipy.linalg.blas import ssyrk
 
-from castfield.tracking.face_model import POSE, FaceModel, Pose, jacobian, project, rotation_vector
+from castfield.tracking.face_model import POSE, FaceModel, Pose, Slopes, jacobian, project, rotation_vector
 
 BATCH = 16
 """Frames whose derivatives are held at once."""
@@ -104,29 +105,32 @@ def landmark_equations(
     for the modes of the tracker's error."""
     pixels, turned = predict(model, state, seen.centre)
     residual = seen.points - pixels
-    precision = data_weights(residual, seen, noise)
-    j = jacobian(model, turned, state.pose, state.focal, seen.centre, shared=shared, modes=modes)
-    frames, _, m = j.shape
-    weight = np.sqrt(np.repeat(precision, 2, axis=1))
-    rows, right = [], [(weight * residual.reshape(frames, -1))]
-    if len(model.pairs):
-        first, second = model.pairs.T
-        points = j.reshape(frames, -1, 2, m)
-        rows = [(points[:, first] - points[:, second]).reshape(frames, -1, m)]
-        gap = residual[:, first] - residual[:, second]
-        if modes:  # what goes together over the face leaves such distances alone
-            rows[0][..., m - len(model.modes) :] = 0
-        trust = np.sqrt(np.repeat(pair_weights(model, gap, seen, noise), 2, axis=1))
-        rows[0] *= trust[..., None].astype(np.float32)
-        right.append(trust * gap.reshape(frames, -1))
-    j *= weight[..., None].astype(np.float32)  # after the pairs, which are made of it
-    rows.insert(0, j)
-    h, g = np.zeros((frames, m, m), np.float32), np.zeros((frames, m, 1), np.float32)
-    for row, side in zip(rows, right, strict=True):
-        across = row.transpose(0, 2, 1)
-        h += across @ row
-        g += across @ side[..., None].astype(np.float32)
-    return h.astype(np.float64), g[..., 0].astype(np.float64)
+    frames, count, _ = residual.shape
+    first, second = model.pairs.T
+    weights = data_weights(residual, seen, noise), pair_weights(model, residual[:, first] - residual[:, second], seen, noise)
+    weight = np.sqrt(np.concatenate([np.tile(w, 2) for w in weights], 1), dtype=np.float32)
+    first, second = (np.r_[some, count + some] for some in (first, second))  # of u, then of v
+    slopes = Slopes.of(turned, state.pose, state.focal, seen.centre)
+    right = residual.transpose(0, 2, 1).reshape(frames, -1)
+    d, people, errors = len(model.expression), len(model.identity) + 1 if shared else 0, len(model.modes) if modes else 0
+    rows = np.empty((POSE + d + people + errors + 1, weight.shape[1]), np.float32)
+    products = []
+    for t in range(frames):  # one at a time: it stays in the core's own memory
+        jacobian(model, slopes, t, rows[:-1, : 2 * count], shared=shared, modes=modes)
+        rows[-1, : 2 * count] = right[t]
+        rows[:, 2 * count :] = rows[:, first] - rows[:, second]
+        rows[len(rows) - 1 - errors : -1, 2 * count :] = 0  # what goes together over the face leaves such distances alone
+        rows *= weight[t]
+        products.append(inner_products(rows))
+    whole = np.stack(products, dtype=np.float64)
+    return whole[:, :-1, :-1], whole[:, :-1, -1]
+
+
+def inner_products(rows: np.ndarray) -> np.ndarray:
+    """(m, N) float32 -> (m, m): of each row with each."""
+    # SciPy's BLAS: the older one that NumPy brings does not know the newer processors, and takes three times as long on them.
+    half = ssyrk(1.0, rows.T, trans=1)
+    return half + np.triu(half, 1).T
 
 
 def pair_weights(model: FaceModel, gap: np.ndarray, seen: Observation, noise: Noise) -> np.ndarray:
