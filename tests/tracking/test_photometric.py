@@ -77,7 +77,7 @@ def test_shading_that_wanders_as_the_head_turns_is_no_motion(rig):
     rotation = rotation_matrix(turn) @ np.diag([1.0, -1.0, -1.0])
     colour, slope = rng.random((1, 2, count)), rng.normal(0, 0.5, (3, 2, count))
     value = colour + np.tensordot(turn, slope, 1)
-    samples = Samples(value, value, np.zeros((frames, 2, count, 2)), np.zeros((frames, count, 3)), np.ones((frames, count)))
+    samples = Samples(value, value, np.zeros((frames, 2, 2, count)), np.zeros((frames, count, 3)), np.ones((frames, count)))
     reference = learn_reference(samples, rotation)
     assert np.abs(reference.colours(rotation) - value).max() < 0.25 * np.abs(value - value.mean(0)).max()
     assert reference.precision.min() > 0.5 / NOISE**2

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from castfield.tracking.face_model import POSE, project, rotation_vector
-from castfield.tracking.solver import State
+from castfield.tracking.face_model import POSE, chained, project, rotation_vector
+from castfield.tracking.solver import State, inner_products
 from castfield.tracking.surface import Surface
 
 BLUR = 1.0
@@ -61,7 +61,7 @@ class Samples:
     expected: np.ndarray
     """(T, C, N) colour by the reference; the colour itself where there is none yet."""
     gradient: np.ndarray
-    """(T, C, N, 2) per pixel, likewise."""
+    """(T, C, 2, N) per pixel along x and y, likewise."""
     turned: np.ndarray
     """(T, N, 3) `R x`."""
     visible: np.ndarray
@@ -92,27 +92,44 @@ def sample(surface: Surface, pictures: Sequence[np.ndarray], state: State, centr
     frames, count = visible.shape
     channels = pictures[0].shape[-1]
     value = np.empty((frames, channels, count), np.float32)
-    gradient = np.empty((frames, channels, count, 2), np.float32)
+    gradient = np.empty((frames, channels, 2, count), np.float32)
     for t, picture in enumerate(pictures):
-        smooth = cv2.GaussianBlur(picture.astype(np.float32) / 255, (0, 0), BLUR)
-        across = cv2.filter2D(smooth, -1, np.array([[-0.5, 0, 0.5]], np.float32))
-        down = cv2.filter2D(smooth, -1, np.array([[-0.5], [0], [0.5]], np.float32))
-        x, y = (pixels[t] - 0.5).astype(np.float32).T
-        for c in range(channels):
-            planes = np.stack([smooth[..., c], across[..., c], down[..., c]], -1)
-            looked = cv2.remap(planes, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
-            value[t, c], gradient[t, c] = looked[:, 0], looked[:, 1:]
+        value[t], gradient[t] = _looked_up(picture, pixels[t])
         side = min(picture.shape[:2])
         visible[t] *= ((pixels[t] > 1.5) & (pixels[t] < side - 1.5)).all(-1)
+    visible = visible.astype(np.float32)
     if reference is None:
         return Samples(value, value, gradient, turned, visible)
     expected = reference.colours(state.pose.rotation).astype(np.float32)
-    weight = visible[:, None] * reference.precision
+    precision = reference.precision.astype(np.float32)
+    weight = visible[:, None] * precision
     for _ in range(2):
         gain, offset = _light(value, expected, weight)
-        error = gain[..., None] * value + offset[..., None] - expected
-        weight = visible[:, None] * reference.precision / (1 + error**2 * reference.precision / 4)
-    return Samples(gain[..., None] * value + offset[..., None], expected, gain[..., None, None] * gradient, turned, visible)
+        lit = gain[..., None] * value + offset[..., None]
+        weight = visible[:, None] * _believed(lit - expected, precision)
+    return Samples(lit, expected, gain[..., None, None] * gradient, turned, visible)
+
+
+def _believed(error: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """(T, C, N) precision (C, N) of colours after an error, with Cauchy's robust weight."""
+    return precision / (1 + error**2 * (precision / 4))
+
+
+def _looked_up(picture: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Colours (C, N) in [0, 1] of a blurred picture (H, W, C) at pixels (N, 2), and their derivatives (C, 2, N) per pixel."""
+    # As far as a blur reaches from the points: the face is a small part of many a picture.
+    size = picture.shape[1::-1]
+    reach = int(4 * BLUR) + 3
+    left, top = (np.floor(np.clip(pixels.min(0), 0, np.subtract(size, 1))).astype(int) - reach).clip(0).tolist()
+    right, bottom = np.floor(np.clip(pixels.max(0), 0, np.subtract(size, 1))).astype(int) + reach + 1
+    part = picture[top:bottom, left:right].astype(np.float32) / 255
+    smooth = cv2.GaussianBlur(part, (0, 0), BLUR)
+    # The difference of the pixels beside each, as between pixels so at any place between them.
+    x, y = (pixels - (left + 0.5, top + 0.5)).astype(np.float32).T
+    at = np.stack([x, x + 1, x - 1, x, x]), np.stack([y, y, y, y + 1, y - 1])
+    looked = cv2.remap(smooth, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    middle, *beside = looked.reshape(5, -1, picture.shape[2]).transpose(0, 2, 1)
+    return middle, np.stack([beside[0] - beside[1], beside[2] - beside[3]], 1) / 2
 
 
 def learn_reference(samples: Samples, rotation: np.ndarray) -> Reference:
@@ -146,38 +163,45 @@ def normal_equations(
     surface: Surface, samples: Samples, reference: Reference, state: State, centre: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """(T, 6 + d, 6 + d) and (T, 6 + d) of the colour errors for pose and expression."""
-    error = samples.expected - samples.value
-    robust = 1 / (1 + error**2 * reference.precision / 4)
-    weight = (samples.visible[:, None] * reference.precision * robust * (INDEPENDENT / error.shape[-1])).astype(np.float32)
-    translation = state.pose.translation(state.focal, centre)
-    camera = samples.turned + translation[:, None]
-    depth = np.maximum(camera[..., 2:], 1e-3)[:, None]
-    across = state.focal / depth * samples.gradient  # d colour / d camera point (T, C, N, 3)
-    slope = np.concatenate([across, -(across * camera[:, None, :, :2]).sum(-1, keepdims=True) / depth], -1)
-    rigid = np.empty((*error.shape, POSE), np.float32)
-    rigid[..., :3] = np.cross(samples.turned[:, None], slope)
-    rigid[..., 3:5] = slope[..., :2] * (translation[:, 2] / state.focal)[:, None, None, None]
-    rigid[..., 5] = (slope @ translation[:, None, :, None])[..., 0]
-    local = (slope @ state.pose.rotation[:, None]).astype(np.float32)  # d colour / d head point
-    moves = surface.model.expression.transpose(2, 1, 0).astype(np.float32)  # (3, N, d)
-    n = POSE + moves.shape[-1]
-    h, g = np.zeros((len(error), n, n)), np.zeros((len(error), n))
-    j = np.empty((error.shape[-1], n), np.float32)
-    for t, c in np.ndindex(*error.shape[:2]):  # one at a time: it fits a core's own memory
-        j[:, :POSE] = rigid[t, c]
-        j[:, POSE:] = sum(local[t, c, :, k, None] * moves[k] for k in range(3))
-        weighted = (j * weight[t, c, :, None]).T
-        h[t] += weighted @ j
-        g[t] += weighted @ error[t, c].astype(np.float32)
-    return h, g
+    precision = reference.precision.astype(np.float32)
+    error = (samples.expected - samples.value).astype(np.float32)
+    weight = samples.visible[:, None] * _believed(error, precision) * (INDEPENDENT / error.shape[-1])
+    # Weighted here and not where they are many: what follows is linear in the slopes of the colour.
+    weight = np.sqrt(weight, dtype=np.float32)
+    error *= weight
+    translation = state.pose.translation(state.focal, centre).astype(np.float32)[..., None]
+    x, y, z = (samples.turned[:, None, :, k].astype(np.float32) for k in range(3))
+    away = [translation[:, None, k] for k in range(3)]
+    depth = np.maximum(z + away[2], 1e-3)
+    aside, above = (samples.gradient[:, :, k] * (weight * (state.focal / depth)) for k in range(2))  # by camera x and y (T, C, N)
+    inward = -(aside * (x + away[0]) + above * (y + away[1])) / depth
+    rigid = np.empty((*error.shape[:2], POSE, error.shape[2]), np.float32)
+    rigid[:, :, 0], rigid[:, :, 1], rigid[:, :, 2] = y * inward - z * above, z * aside - x * inward, x * above - y * aside
+    rigid[:, :, 3], rigid[:, :, 4] = aside * (away[2] / state.focal), above * (away[2] / state.focal)
+    rigid[:, :, 5] = aside * away[0] + above * away[1] + inward * away[2]
+    local = np.empty((*error.shape[:2], 3, error.shape[2]), np.float32)  # by the point's place in the head
+    for k in range(3):
+        axis = state.pose.rotation[:, :, k, None, None].astype(np.float32)
+        local[:, :, k] = aside * axis[:, 0] + above * axis[:, 1] + inward * axis[:, 2]
+    rows = np.empty((POSE + len(surface.moves[0]) + 1, error.shape[2]), np.float32)
+    products = []
+    for t in range(len(error)):  # one at a time: it stays in the core's own memory
+        both = []
+        for c in range(error.shape[1]):
+            rows[:POSE], rows[-1] = rigid[t, c], error[t, c]
+            chained(local[t, c], surface.moves, rows[POSE:-1])
+            both.append(inner_products(rows))
+        products.append(sum(both))
+    whole = np.stack(products, dtype=np.float64)
+    return whole[:, :-1, :-1], whole[:, :-1, -1]
 
 
 def shifts(samples: Samples, reference: Reference) -> np.ndarray:
     """(T, 2) pixels: the shift of the picture that would bring each frame nearest to the reference, what is left of the pose error."""
     error = samples.expected - samples.value
     weight = samples.visible[:, None] * reference.precision / (1 + error**2 * reference.precision / 4)
-    square = np.einsum("tcn,tcni,tcnj->tij", weight, samples.gradient, samples.gradient) + 1e-9 * np.eye(2)
-    pull = np.einsum("tcn,tcni,tcn->ti", weight, samples.gradient, error)
+    square = np.einsum("tcn,tcin,tcjn->tij", weight, samples.gradient, samples.gradient) + 1e-9 * np.eye(2)
+    pull = np.einsum("tcn,tcin,tcn->ti", weight, samples.gradient, error)
     return np.linalg.solve(square, pull[..., None])[..., 0]
 
 

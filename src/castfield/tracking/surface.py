@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from castfield.rigs.base import Rig
-from castfield.tracking.face_model import LIDS, LIPS, FaceModel, activations
+from castfield.tracking.face_model import LIDS, LIPS, FaceModel, activations, by_places
 from castfield.tracking.solver import State
 
 POINTS = 1200
@@ -74,11 +75,16 @@ class Surface:
         )
         return cls(model, normals)
 
+    @cached_property
+    def moves(self) -> np.ndarray:
+        """(3, d, N) float32 derivative of the points' places by the expression."""
+        return by_places(self.model.expression)
+
     def visible(self, state: State, turned: np.ndarray, pixels: np.ndarray, centre: float) -> np.ndarray:
         """(T, N) in [0, 1]: how far each point faces the camera."""
         camera = turned + state.pose.translation(state.focal, centre)[:, None]
-        view = -camera / np.linalg.norm(camera, axis=-1, keepdims=True)
-        facing = np.einsum("tij,nj,tni->tn", state.pose.rotation, self.normals, view, optimize=True)
+        normals = self.normals @ state.pose.rotation.transpose(0, 2, 1)
+        facing = -(normals * camera).sum(-1) / np.sqrt((camera * camera).sum(-1))
         return np.clip((facing - 0.25) / 0.25, 0, 1)
 
 
