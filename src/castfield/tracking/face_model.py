@@ -118,7 +118,7 @@ class FaceModel:
         weight[list(LIDS)] = 3.0
         weight[list(IRISES)] = 2.0
         weight = weight[index] / weight[index].mean()
-        rest, people, actions, sides, errors = (a[..., index, :] for a in arrays)
+        rest, people, actions, sides, errors = (np.ascontiguousarray(a[..., index, :]) for a in arrays)
         at = {int(k): i for i, k in enumerate(index)}
         pairs = [(at[a], at[b]) for a, b in PAIRS if a in at and b in at]
         opposite = np.array(pairs, np.int64).reshape(-1, 2)

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from castfield.tracking.face_model import POSE, chained, project, rotation_vector
-from castfield.tracking.solver import State, inner_products
+from castfield.tracking.solver import State, equations_of, inner_products
 from castfield.tracking.surface import Surface
 
 BLUR = 1.0
@@ -186,14 +186,13 @@ def normal_equations(
     rows = np.empty((POSE + len(surface.moves[0]) + 1, error.shape[2]), np.float32)
     products = []
     for t in range(len(error)):  # one at a time: it stays in the core's own memory
-        both = []
+        product = np.zeros((len(rows),) * 2, np.float32)
         for c in range(error.shape[1]):
             rows[:POSE], rows[-1] = rigid[t, c], error[t, c]
             chained(local[t, c], surface.moves, rows[POSE:-1])
-            both.append(inner_products(rows))
-        products.append(sum(both))
-    whole = np.stack(products, dtype=np.float64)
-    return whole[:, :-1, :-1], whole[:, :-1, -1]
+            product += inner_products(rows)
+        products.append(product)
+    return equations_of(products)
 
 
 def shifts(samples: Samples, reference: Reference) -> np.ndarray:

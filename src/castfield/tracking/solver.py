@@ -7,12 +7,13 @@ system. Residuals are in pixels over the expected landmark error, so that every 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import solveh_banded
 from scipy.linalg.blas import ssyrk
+from scipy.linalg.lapack import dposv
 
 from castfield.tracking.face_model import POSE, FaceModel, Pose, Slopes, jacobian, project, rotation_vector
 
@@ -122,15 +123,32 @@ def landmark_equations(
         rows[len(rows) - 1 - errors : -1, 2 * count :] = 0  # what goes together over the face leaves such distances alone
         rows *= weight[t]
         products.append(inner_products(rows))
-    whole = np.stack(products, dtype=np.float64)
-    return whole[:, :-1, :-1], whole[:, :-1, -1]
+    return equations_of(products)
 
 
 def inner_products(rows: np.ndarray) -> np.ndarray:
-    """(m, N) float32 -> (m, m): of each row with each."""
+    """(m, N) float32 -> (m, m): of each row with each, and 0 above the diagonal."""
     # SciPy's BLAS: the older one that NumPy brings does not know the newer processors, and takes three times as long on them.
-    half = ssyrk(1.0, rows.T, trans=1)
-    return half + np.triu(half, 1).T
+    lower: np.ndarray = ssyrk(1.0, rows.T, trans=1).T
+    return lower
+
+
+def equations_of(products: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """T of a frame's `inner_products` (m + 1, m + 1), its residuals being the last row -> normal equations (T, m, m), (T, m)."""
+    lower = np.stack(products, dtype=np.float64)
+    h = lower[:, :-1, :-1].copy()
+    h += np.tril(h, -1).transpose(0, 2, 1)
+    return h, lower[:, -1, :-1].copy()
+
+
+def solved(h: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Symmetric positive definite systems (T, m, m), right sides (T, m, r) -> (T, m, r). Raises LinAlgError."""
+    out = np.empty(right.shape)
+    for t, (left, side) in enumerate(zip(h, right, strict=True)):
+        _, out[t], fault = dposv(left.T, side)
+        if fault:  # rounding made it indefinite
+            out[t] = np.linalg.solve(left, side)
+    return out
 
 
 def pair_weights(model: FaceModel, gap: np.ndarray, seen: Observation, noise: Noise) -> np.ndarray:
@@ -145,7 +163,7 @@ def without_errors(h: np.ndarray, g: np.ndarray, modes: int, eye_distance: float
     n = g.shape[1] - modes
     out = np.r_[:POSE, n : n + modes]
     right = np.concatenate([h[:, out, :n], g[:, out, None]], -1)
-    inner = np.linalg.solve(h[:, out][:, :, out] + np.diag(error_precision(modes, eye_distance, noise)), right)
+    inner = solved(h[:, out][:, :, out] + np.diag(error_precision(modes, eye_distance, noise)), right)
     outer = right[..., :-1].transpose(0, 2, 1)
     return h[:, :n, :n] - outer @ inner[..., :-1], g[:, :n] - (outer @ inner[..., -1:])[..., 0]
 
@@ -192,34 +210,41 @@ def fit_person(
         return per_frame * cost(model, seen, now, noise) + float(0.5 * (diagonal * away**2).sum())
 
     damping, paid = 1e-2, price(state)
+    equations = None
     for step in range(steps):
         # The first steps find pose and expression: shape and perspective explain what is left.
         free = np.r_[np.full(people, step >= 2 and not known), step >= 4].astype(bool)
+        if equations is None:
+            equations = _person_equations(model, seen, state, noise)
+        h, g = equations
+        own = h[:, :n, :n].copy()
+        own[:, range(n), range(n)] *= 1 + damping
+        inner = solved(own, np.concatenate([h[:, :n, n:], g[:, :n, None]], -1))
         shared_h, shared_g = np.diag(diagonal), -diagonal * np.r_[state.identity, state.log_focal - np.log(prior_focal)]
-        keep = []
-        for at in range(0, len(seen.points), BATCH):
-            part = slice(at, at + BATCH)
-            h, g = landmark_equations(model, seen.part(part), state.part(part), noise, shared=True)
-            own, gradient = h[:, :n, :n], g[:, :n]
-            expression_prior(own, gradient, state.expression[part], model, noise)
-            hold_at_bounds(own, gradient, state.expression[part], model)
-            own[:, range(n), range(n)] *= 1 + damping
-            inner = np.linalg.solve(own, np.concatenate([h[:, :n, n:], gradient[..., None]], -1))
-            shared_h += per_frame * (h[:, n:, n:] - h[:, n:, :n] @ inner[..., :-1]).sum(0)
-            shared_g += per_frame * (g[:, n:] - (h[:, n:, :n] @ inner[..., -1:])[..., 0]).sum(0)
-            keep.append(inner)
+        shared_h += per_frame * (h[:, n:, n:] - h[:, n:, :n] @ inner[..., :-1]).sum(0)
+        shared_g += per_frame * (g[:, n:] - (h[:, n:, :n] @ inner[..., -1:])[..., 0]).sum(0)
         shared_h[range(people + 1), range(people + 1)] *= 1 + damping
         change = np.zeros(people + 1)
         change[free] = np.linalg.solve(shared_h[np.ix_(free, free)], shared_g[free])
-        inner = np.concatenate(keep)
         tried = replace(state, identity=state.identity + change[:-1], log_focal=state.log_focal + float(np.clip(change[-1], -0.2, 0.2)))
         tried = moved(tried, inner[..., -1] - inner[..., :-1] @ change, model)
         price_now = price(tried)
         if price_now < paid:  # Levenberg and Marquardt: trust the model as far as it has proved right
-            state, paid, damping = tried, price_now, max(damping / 4, 1e-4)
+            state, paid, damping, equations = tried, price_now, max(damping / 4, 1e-4), None
         else:
             damping *= 10
     return state
+
+
+def _person_equations(model: FaceModel, seen: Observation, state: State, noise: Noise) -> tuple[np.ndarray, np.ndarray]:
+    """As `landmark_equations`, with what is shared, and with the priors and bounds of each frame's own."""
+    n = POSE + len(model.expression)
+    parts = [slice(at, at + BATCH) for at in range(0, len(seen.points), BATCH)]
+    equations = (landmark_equations(model, seen.part(part), state.part(part), noise, shared=True) for part in parts)
+    h, g = (np.concatenate(arrays) for arrays in zip(*equations, strict=True))
+    expression_prior(h[:, :n, :n], g[:, :n], state.expression, model, noise)
+    hold_at_bounds(h[:, :n, :n], g[:, :n], state.expression, model)
+    return h, g
 
 
 @dataclass(frozen=True)

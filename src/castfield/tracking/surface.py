@@ -53,10 +53,11 @@ class Surface:
         triangle = faces[chosen[np.searchsorted(np.cumsum(area) / area.sum(), share).clip(0, len(chosen) - 1)]]
         r1, r2 = (0.5 + np.arange(POINTS) * 0.7548776662) % 1, (0.5 + np.arange(POINTS) * 0.5698402910) % 1
         a, b = 1 - np.sqrt(r1), r2 * np.sqrt(r1)
-        weights = np.stack([a, b, 1 - a - b], -1)[..., None]
+        weights = np.stack([a, b, 1 - a - b])[..., None]
 
         def spread(array: torch.Tensor) -> np.ndarray:
-            return (array.double().numpy()[..., triangle, :] * weights).sum(-2)
+            corners = (array.numpy()[..., corner, :] for corner in triangle.T)
+            return np.ascontiguousarray(sum(place * weight for place, weight in zip(corners, weights, strict=True)))
 
         nothing = np.empty((0, 2), np.int64)
         normals = _cross(person, triangle)

@@ -24,6 +24,7 @@ from castfield.tracking.solver import (
     hold_at_bounds,
     landmark_equations,
     moved,
+    solved,
 )
 
 STEEP = 20.0
@@ -59,7 +60,7 @@ def fit_turning(model: FaceModel, seen: Observation, state: State, noise: Noise,
         hold_at_bounds(own, pull, state.expression, model)
         whole[:, chance, chance] += error_precision(modes, seen.scale, noise)
         tied = h[:, unknown][:, :, n:]  # to the modes, as a turn causes them
-        inner = np.linalg.solve(whole, np.concatenate([tied, right[..., None]], -1))
+        inner = solved(whole, np.concatenate([tied, right[..., None]], -1))
         outer = tied.transpose(0, 2, 1)
         square = h[:, n:, n:] - outer @ inner[..., :-1]
         side = g[:, n:] - (outer @ inner[..., -1:])[..., 0]
