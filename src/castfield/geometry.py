@@ -7,15 +7,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FRONTAL = np.diag([1.0, -1.0, -1.0])
 
 
 def axis_angle_to_matrix(vector: Tensor) -> Tensor:
     """Rodrigues' formula: (..., 3) axis-angle in radians -> (..., 3, 3). Smooth at zero."""
+    import torch  # here and not above: tracking knows these conventions too, and takes no torch
+
     square = (vector * vector).sum(-1)[..., None, None]
     angle = torch.sqrt(square + 1e-16)
     small = square < 1e-8

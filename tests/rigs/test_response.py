@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from castfield.rigs import response
-from castfield.rigs.base import VIEW_TERMS, view_terms
 from castfield.rigs.response import Answers
+from castfield.rigs.stored import VIEW_TERMS, view_terms
 from castfield.tracking.face_model import rotation_matrix
 
 PEOPLE, EACH, ACTIONS, TRAITS, POINTS = 40, 10, 5, 3, 12

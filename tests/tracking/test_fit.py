@@ -14,7 +14,7 @@ from castfield.clip import Crop, Landmarks, Track
 from castfield.config import FitConfig
 from castfield.errors import ClipError
 from castfield.geometry import rotation_angle
-from castfield.rigs.base import VIEW_TERMS
+from castfield.rigs.stored import VIEW_TERMS
 from castfield.tracking import landmark_fit
 from castfield.tracking.face_model import (
     IRISES,

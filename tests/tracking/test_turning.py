@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_motion import SIZE
 
-from castfield.rigs.base import view_terms
+from castfield.rigs.stored import view_terms
 from castfield.tracking.solver import Noise, Observation, predict
 from castfield.tracking.turning import TERMS, fit_turning
 

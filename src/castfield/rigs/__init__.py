@@ -8,11 +8,13 @@ from __future__ import annotations
 import importlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from castfield.config import RigConfig
-from castfield.rigs.base import HeadModel, Rig
 from castfield.scratch import write_npz
+
+if TYPE_CHECKING:
+    from castfield.rigs.base import HeadModel, Rig
 
 __all__ = ["BAKERS", "HeadModel", "Rig", "bake", "cast_folder", "load_rig"]
 
@@ -25,6 +27,13 @@ BAKERS = {
 """Name of a model -> the module that bakes it, imported only when it is asked for."""
 CAST: Literal["anny"] = "anny"
 """The model that the synthetic people are made of, whatever is laid on the footage."""
+
+
+def __getattr__(name: str) -> Any:
+    """`HeadModel` and `Rig` when they are asked for: they need torch, which takes two seconds to import, and not all who are here do."""
+    if name in ("HeadModel", "Rig"):
+        return getattr(importlib.import_module("castfield.rigs.base"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def bake(config: RigConfig, folder: Path) -> Rig:
@@ -48,4 +57,6 @@ def cast_folder(folder: Path) -> Path:
 
 def load_rig(folder: Path) -> Rig:
     """The rig that the stage `rig` left in `folder`. NumPy and torch are all it takes."""
+    from castfield.rigs.base import Rig
+
     return Rig.load(Path(folder) / "rig.npz")

@@ -12,7 +12,8 @@ import torch
 from castfield.config import RigConfig
 from castfield.rigs import correspondence, population, response
 from castfield.rigs.anny import PHENOTYPES, Assets
-from castfield.rigs.base import LANDMARKS, Rig
+from castfield.rigs.base import Rig
+from castfield.rigs.stored import LANDMARKS
 
 IDENTITIES = 80
 """Identity directions kept; they explain 99.8 % of the population's variance."""

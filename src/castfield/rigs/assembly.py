@@ -15,7 +15,8 @@ import torch
 from castfield.config import RigConfig
 from castfield.errors import CastfieldError
 from castfield.rigs import correspondence
-from castfield.rigs.base import LANDMARKS, Rig
+from castfield.rigs.base import Rig
+from castfield.rigs.stored import LANDMARKS
 
 PARTS = ("skin", "brows", "eyes")
 NOSE = (0.0, -0.021, 0.1225)

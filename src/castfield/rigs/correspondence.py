@@ -22,8 +22,9 @@ from tqdm import tqdm
 from castfield.errors import CastfieldError
 from castfield.geometry import FRONTAL
 from castfield.quiet import quiet
-from castfield.rigs.base import LANDMARKS, Rig
+from castfield.rigs.base import Rig
 from castfield.rigs.raycast import Hits, RayCaster
+from castfield.rigs.stored import LANDMARKS
 from castfield.scratch import fingerprint, scratch, write_npz
 from castfield.solutions import solution
 

@@ -16,8 +16,9 @@ import torch
 from tqdm import tqdm
 
 from castfield.errors import CastfieldError
-from castfield.rigs.base import Rig, view_terms
+from castfield.rigs.base import Rig
 from castfield.rigs.correspondence import Camera, Tracker, View, observe, turned_view
+from castfield.rigs.stored import view_terms
 
 PEOPLE, PER_PERSON = 45, 12
 """Random people, and random expressions and sides of each."""

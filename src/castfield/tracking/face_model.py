@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from castfield.rigs.base import HeadModel, view_terms
+from castfield.rigs.stored import VIEW_TERMS, StoredRig, view_terms
 
 POSE = 6
 LIDS = (
@@ -98,27 +99,26 @@ class FaceModel:
         return self.low >= 0
 
     @classmethod
-    def of(cls, rig: HeadModel, index: np.ndarray | None = None, *, answered: bool = False) -> FaceModel:
-        """The landmarks at `index` (by default those `worth_fitting`) of a rig that is linear in its coefficients.
+    def of(cls, rig: StoredRig[Any], index: np.ndarray | None = None, *, answered: bool = False) -> FaceModel:
+        """The landmarks at `index` (by default those `worth_fitting`) of a rig.
 
         With `answered`, where the tracker that the rig was rendered for sees them, and with its errors.
         """
-        import torch
-
-        points = rig.seen if answered else rig.landmarks
-        mean = points(torch.zeros(rig.identity_dim), torch.zeros(rig.d))
-        shapes = points(torch.eye(rig.identity_dim), torch.zeros(rig.d)) - mean
-        moves = points(torch.zeros(rig.identity_dim), torch.eye(rig.d)) - mean
-        view, modes = (rig.landmark_view, rig.landmark_modes) if answered else (torch.zeros_like(rig.landmark_view), rig.landmark_modes[:0])
-        arrays = [a.double().numpy() for a in (mean, shapes, moves, view, modes)]
+        corners, shares = np.asarray(rig.faces)[np.asarray(rig.landmark_face)], np.asarray(rig.landmark_barycentric)
+        mean, shapes, moves = (spread(basis, corners, shares) for basis in (rig.neutral, rig.identity_basis, rig.expression_basis))
+        view, modes = np.zeros((VIEW_TERMS, *mean.shape)), np.zeros((0, *mean.shape))
+        if answered and rig.landmark_response is not None:
+            known = np.split(np.asarray(rig.landmark_response, np.float64), np.cumsum(rig.answers)[:-1])
+            mean, shapes, moves = mean + known[0][0], shapes + known[1], moves + known[2]
+            view, modes = known[3:]
         if index is None:
-            index = worth_fitting(np.flatnonzero(rig.landmark_valid.numpy()))
-        weight = np.ones(len(arrays[0]))
+            index = worth_fitting(np.flatnonzero(rig.landmark_valid))
+        weight = np.ones(len(mean))
         weight[list(LIPS)] = 4.0
         weight[list(LIDS)] = 3.0
         weight[list(IRISES)] = 2.0
         weight = weight[index] / weight[index].mean()
-        rest, people, actions, sides, errors = (np.ascontiguousarray(a[..., index, :]) for a in arrays)
+        rest, people, actions, sides, errors = (np.ascontiguousarray(a[..., index, :]) for a in (mean, shapes, moves, view, modes))
         at = {int(k): i for i, k in enumerate(index)}
         pairs = [(at[a], at[b]) for a, b in PAIRS if a in at and b in at]
         opposite = np.array(pairs, np.int64).reshape(-1, 2)
@@ -165,10 +165,17 @@ def worth_fitting(valid: np.ndarray) -> np.ndarray:
     return valid if len(valid) < DENSE else np.sort(np.concatenate([valid[busy], valid[~busy][::2]]))
 
 
-def activations(rig: HeadModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def spread(basis: Any, corners: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Values (..., V, 3) at vertices -> (..., N, 3) float64 at points: corners (N, 3) of their triangles, and each one's share (N, 3)."""
+    values = np.asarray(basis)
+    parts = [values[..., corners[:, k], :] * shares[:, k, None].astype(np.float64) for k in range(3)]
+    return np.ascontiguousarray(parts[0] + parts[1] + parts[2])
+
+
+def activations(rig: StoredRig[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Least and greatest activation and its prior's standard deviation, (d,) each."""
-    low, high = rig.expression_range.double().numpy().T
-    return low, high, rig.expression_deviation.double().numpy()
+    low, high = np.asarray(rig.expression_range, np.float64).T
+    return low, high, np.asarray(rig.expression_deviation, np.float64)
 
 
 def twins(names: Sequence[str]) -> np.ndarray:

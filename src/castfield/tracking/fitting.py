@@ -13,7 +13,7 @@ from castfield.clip import Crop, Landmarks, Track, clip_names
 from castfield.config import Config, FitConfig
 from castfield.errors import CastfieldError, ClipError
 from castfield.layout import Layout
-from castfield.rigs.base import Rig
+from castfield.rigs.stored import read_rig
 from castfield.runners import workers
 from castfield.scratch import write_json
 from castfield.shards import Job, Step, map_clips
@@ -58,7 +58,7 @@ def fit_clip(job: Job, out: Path) -> None:
     crop = Crop.load(job.inputs["crop"])
     pictures = media.rewindable(lambda: map(detail, media.stream(job.inputs["frames"])), crop.frames)
     try:
-        track = fit(Rig.load(job.inputs["rig"]), seen, crop.size, config, pictures)
+        track = fit(read_rig(job.inputs["rig"]), seen, crop.size, config, pictures)
     except np.linalg.LinAlgError as error:
         raise ClipError(
             f"clip '{job.clip}' cannot be fitted", found=error, where=job.inputs["landmarks"], cure="take it out of the manifest"
@@ -75,7 +75,7 @@ def summarise(layout: Layout) -> dict[str, object]:
     """
     clips: dict[str, dict[str, float]] = {}
     truths: dict[str, dict[str, float]] = {}
-    names = Rig.load(layout.rig / "rig.npz").expression_names
+    names = read_rig(layout.rig / "rig.npz").expression_names
     for clip in clip_names(layout.tracks, ".npz"):
         track = Track.load(layout.tracks / f"{clip}.npz")
         clips[clip] = measure(track, Landmarks.load(layout.landmarks / f"{clip}.npz"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -11,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from castfield.clip import Landmarks, Track, split_frames
 from castfield.config import FitConfig
 from castfield.errors import ClipError
-from castfield.rigs.base import Rig
+from castfield.rigs.stored import StoredRig
 from castfield.tracking.face_model import FaceModel, Pose, first_pose, joined, worth_fitting
 from castfield.tracking.photometric import Reference, learn_reference, normal_equations, sample
 from castfield.tracking.solver import (
@@ -72,7 +73,7 @@ def observe(model: FaceModel, landmarks: Landmarks, size: int) -> Observation:
 
 
 def fit(
-    rig: Rig,
+    rig: StoredRig[Any],
     landmarks: Landmarks,
     size: int,
     config: FitConfig,
@@ -95,12 +96,18 @@ def fit(
 
 
 def _fit(
-    rig: Rig, landmarks: Landmarks, size: int, config: FitConfig, pictures: Pictures | None, identity: np.ndarray | None, noise: Noise
+    rig: StoredRig[Any],
+    landmarks: Landmarks,
+    size: int,
+    config: FitConfig,
+    pictures: Pictures | None,
+    identity: np.ndarray | None,
+    noise: Noise,
 ) -> Track:
     answered = landmarks.tracker == ANSWERED
     # Points that this tracker never gives (all but 68 with `face_alignment`) are left out, so that weights keep their meaning.
     given = np.isfinite(landmarks.points[landmarks.found][..., :2]).all((0, 2))
-    model = FaceModel.of(rig, worth_fitting(np.flatnonzero(rig.landmark_valid.numpy() & given)), answered=answered)
+    model = FaceModel.of(rig, worth_fitting(np.flatnonzero(np.asarray(rig.landmark_valid) & given)), answered=answered)
     seen = observe(model, landmarks, size)
     # Actions are held back by their sum, signed directions by their squares.
     looser = np.where(model.one_sided, 1.0, 1 / np.sqrt(max(config.expression_prior, 1e-6)))
@@ -207,9 +214,9 @@ def _windows(frames: int) -> list[slice]:
     return [slice(at, min(frames, at + CHUNK)) for at in range(0, frames, CHUNK)]
 
 
-def smoothness(rig: Rig, config: FitConfig) -> Smoothness:
+def smoothness(rig: StoredRig[Any], config: FitConfig) -> Smoothness:
     """What a head and a face do within a frame. Lids are the fastest: a blink closes in two frames."""
-    deviation = rig.expression_deviation.double().tolist()
+    deviation = np.asarray(rig.expression_deviation, np.float64)
     activation = np.array([
         next((sigma for part, sigma in LIVELY if part in name), 0.2 * size)
         for name, size in zip(rig.expression_names, deviation, strict=True)
@@ -245,7 +252,7 @@ def _bridge(pose: Pose, found: np.ndarray) -> Pose:
     return pose.part(nearest)
 
 
-def as_track(rig: Rig, state: State, found: np.ndarray, size: int, answered: bool) -> Track:
+def as_track(rig: StoredRig[Any], state: State, found: np.ndarray, size: int, answered: bool) -> Track:
     """A solved state as the clip's track, with all 478 landmarks of the rig (NaN where it has no counterpart), as the tracker sees them."""
     identity, expression = state.identity.astype(np.float32), state.expression.astype(np.float32)
     model = FaceModel.of(rig, np.arange(len(rig.landmark_valid)), answered=answered)
@@ -253,7 +260,7 @@ def as_track(rig: Rig, state: State, found: np.ndarray, size: int, answered: boo
     pixels = np.concatenate([
         predict(model, everywhere.part(window), size / 2)[0].astype(np.float32) for window in _windows(len(expression))
     ])  # fmt: skip
-    pixels[:, ~rig.landmark_valid.numpy()] = np.nan
+    pixels[:, ~np.asarray(rig.landmark_valid)] = np.nan
     return Track(
         identity=identity,
         expression=expression,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-import torch
 
-from castfield.rigs.base import Rig
-from castfield.tracking.face_model import LIDS, LIPS, FaceModel, activations, by_places
+from castfield.rigs.stored import StoredRig
+from castfield.tracking.face_model import LIDS, LIPS, FaceModel, activations, by_places, spread
 from castfield.tracking.solver import State
 
 POINTS = 1200
@@ -29,14 +29,12 @@ class Surface:
     """(N, 3) unit, head space, at rest."""
 
     @classmethod
-    def of(cls, rig: Rig, identity: np.ndarray) -> Surface:
+    def of(cls, rig: StoredRig[Any], identity: np.ndarray) -> Surface:
         """POINTS points on the face's skin and brows, the same for every person."""
-        person = rig.vertices(torch.from_numpy(identity.astype(np.float32)), torch.zeros(rig.d), head_only=True).double().numpy()
-        rest = rig.neutral[: rig.head_vertices].double().numpy()
-        faces = rig.faces[: rig.head_faces].numpy()
-        parts = rig.face_parts[: rig.head_faces].numpy()
+        rest, faces = np.asarray(rig.neutral, np.float64), np.asarray(rig.faces)[: rig.head_faces]
+        parts = np.asarray(rig.face_parts)[: rig.head_faces]
         skin = np.isin(parts, [rig.part_names.index(name) for name in ("skin", "brows") if name in rig.part_names])
-        landmarks = (rig.neutral[rig.faces[rig.landmark_face]] * rig.landmark_barycentric[..., None]).sum(1).numpy()
+        landmarks = spread(rest, np.asarray(rig.faces)[np.asarray(rig.landmark_face)], np.asarray(rig.landmark_barycentric))
         middle = rest[faces].mean(1)
         # The face: from the chin to the hairline, and not the neck, which turns otherwise, nor what hair may hide.
         face = skin & (middle[:, 1] > landmarks[152, 1]) & (middle[:, 1] < landmarks[10, 1]) & (middle[:, 2] > 0.02)
@@ -47,26 +45,23 @@ class Surface:
         chosen = np.flatnonzero(face)
         chosen = chosen[from_marks(middle[chosen], LIPS) > MOUTH]
         busy = from_marks(middle[chosen], LIDS) < NEAR
-        area = 0.5 * np.linalg.norm(_cross(rest, faces[chosen]), axis=-1) * np.where(busy, DENSER, 1.0)
+        area = 0.5 * np.linalg.norm(_cross(rest[faces[chosen].T]), axis=-1) * np.where(busy, DENSER, 1.0)
         # One point in each of POINTS equal shares of the area, at barycentric places that never repeat (R2 sequence).
         share = (np.arange(POINTS) + 0.5) / POINTS
         triangle = faces[chosen[np.searchsorted(np.cumsum(area) / area.sum(), share).clip(0, len(chosen) - 1)]]
         r1, r2 = (0.5 + np.arange(POINTS) * 0.7548776662) % 1, (0.5 + np.arange(POINTS) * 0.5698402910) % 1
         a, b = 1 - np.sqrt(r1), r2 * np.sqrt(r1)
-        weights = np.stack([a, b, 1 - a - b])[..., None]
-
-        def spread(array: torch.Tensor) -> np.ndarray:
-            corners = (array.numpy()[..., corner, :] for corner in triangle.T)
-            return np.ascontiguousarray(sum(place * weight for place, weight in zip(corners, weights, strict=True)))
-
-        nothing = np.empty((0, 2), np.int64)
-        normals = _cross(person, triangle)
+        shares = np.stack([a, b, 1 - a - b], -1)
+        at = triangle.T
+        corners = rest[at] + np.tensordot(identity, np.asarray(rig.identity_basis)[:, at].astype(np.float64), 1)
+        normals = _cross(corners)
         normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
+        nothing = np.empty((0, 2), np.int64)
         model = FaceModel(
             np.arange(POINTS),
-            spread(rig.neutral),
-            spread(rig.identity_basis),
-            spread(rig.expression_basis),
+            spread(rig.neutral, triangle, shares),
+            spread(rig.identity_basis, triangle, shares),
+            spread(rig.expression_basis, triangle, shares),
             np.ones(POINTS),
             nothing,
             nothing,
@@ -89,7 +84,6 @@ class Surface:
         return np.clip((facing - 0.25) / 0.25, 0, 1)
 
 
-def _cross(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(F, 3) twice the area times the normal."""
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    return np.cross(b - a, c - a)
+def _cross(corners: np.ndarray) -> np.ndarray:
+    """(F, 3) twice the area times the normal of triangles with corners (3, F, 3)."""
+    return np.cross(corners[1] - corners[0], corners[2] - corners[0])

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from castfield.rigs.base import view_terms
+from castfield.rigs.stored import view_terms
 from castfield.tracking.face_model import POSE, FaceModel
 from castfield.tracking.solver import (
     BATCH,
