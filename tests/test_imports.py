@@ -33,6 +33,12 @@ def test_training_and_rendering_import_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+def test_a_worker_that_tracks_does_not_wait_for_torch():
+    code = "import sys, castfield.tracking.fitting, castfield.tracking.landmarks\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def rooms_imported(path: Path) -> set[str]:
     """Rooms that a file imports when it runs; what stands under TYPE_CHECKING only names types."""
     tree = ast.parse(path.read_text())

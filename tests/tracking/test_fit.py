@@ -22,6 +22,7 @@ from castfield.tracking.face_model import (
     LIPS,
     POSE,
     FaceModel,
+    Slopes,
     first_pose,
     jacobian,
     project,
@@ -32,7 +33,7 @@ from castfield.tracking.face_model import (
 from castfield.tracking.fit_metrics import measure
 from castfield.tracking.landmark_fit import fit, inter_ocular
 from castfield.tracking.sixty_eight import INDICES
-from castfield.tracking.solver import Noise, landmark_equations, without_errors
+from castfield.tracking.solver import Noise, landmark_equations, solved, without_errors
 from castfield.tracking.truth_metrics import head_overlap, measure_truth
 
 
@@ -134,8 +135,11 @@ def test_derivatives_agree_with_differences(rig):
     model, state = made_motion.model_state(rig)
     centre, small = SIZE / 2, 1e-6
     pixels, turned = project(model.shape(state.identity, state.expression), state.pose, state.focal, centre)
-    j = jacobian(model, turned, state.pose, state.focal, centre, shared=True)
     d = rig.d
+    slopes = Slopes.of(turned, state.pose, state.focal, centre)
+    j = np.empty((3, POSE + d + rig.identity_dim + 1, 2 * len(model.index)), np.float32)
+    for frame in range(3):
+        jacobian(model, slopes, frame, j[frame], shared=True)
 
     def moved(column: int) -> np.ndarray:
         identity, expression, pose, focal = state.identity.copy(), state.expression.copy(), state.pose, state.focal
@@ -152,8 +156,16 @@ def test_derivatives_agree_with_differences(rig):
         return project(model.shape(identity, expression), pose, focal, centre)[0]
 
     for column in (*range(POSE), POSE, POSE + 24, POSE + d, POSE + d + 7, POSE + d + rig.identity_dim):
-        expected = ((moved(column) - pixels) / small).reshape(3, -1)
-        np.testing.assert_allclose(j[..., column], expected, rtol=1e-3, atol=2e-3 * np.abs(expected).max())
+        expected = ((moved(column) - pixels) / small).transpose(0, 2, 1).reshape(3, -1)
+        np.testing.assert_allclose(j[:, column], expected, rtol=1e-3, atol=2e-3 * np.abs(expected).max())
+
+
+def test_systems_are_solved_and_one_that_rounding_made_indefinite_too():
+    rng = np.random.default_rng(0)
+    root, right = rng.normal(size=(3, 8, 20)), rng.normal(size=(3, 8, 4))
+    systems = root @ root.transpose(0, 2, 1)
+    systems[1, 0, 0] = -1.0
+    np.testing.assert_allclose(solved(systems, right), np.linalg.solve(systems, right), atol=1e-9)
 
 
 def _without_errors(model, seen, state, noise):

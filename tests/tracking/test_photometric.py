@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,18 @@ from castfield.config import FitConfig
 from castfield.tracking.face_model import LIPS, POSE, Pose, rotation_matrix
 from castfield.tracking.fit_metrics import measure
 from castfield.tracking.landmark_fit import fit
-from castfield.tracking.photometric import NOISE, Reference, Samples, detail, learn_reference, normal_equations, sample, shifts
+from castfield.tracking.photometric import (
+    BLUR,
+    NOISE,
+    Reference,
+    Samples,
+    detail,
+    learn_reference,
+    looked_up,
+    normal_equations,
+    sample,
+    shifts,
+)
 from castfield.tracking.solver import State
 from castfield.tracking.surface import MOUTH, POINTS, Surface
 
@@ -67,6 +79,27 @@ def test_the_picture_corrects_an_expression(rig):
         h, g = normal_equations(surface, samples, reference, away, SIZE / 2)
         away.expression[:, actions] += np.linalg.solve(h[:, free][:, :, free], g[:, free, None])[..., 0]
     assert np.abs(away.expression - state.expression).max() < 0.005
+
+
+def test_the_part_with_the_face_is_looked_up_as_in_the_whole_picture():
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 255, (120, 160, 2), np.uint8)
+    smooth = cv2.GaussianBlur(picture.astype(np.float32) / 255, (0, 0), BLUR)
+    for low, high in (((60, 40), (90, 70)), ((2, 2), (20, 20)), ((140, 100), (158, 118))):
+        pixels = np.array([low, high]) + 0.5  # two pixels' centres: nothing is interpolated
+        value, gradient = looked_up(picture, pixels)
+        for n, (x, y) in enumerate((low, high)):
+            np.testing.assert_allclose(value[:, n], smooth[y, x], atol=1e-6)
+            np.testing.assert_allclose(gradient[:, 0, n], (smooth[y, x + 1] - smooth[y, x - 1]) / 2, atol=1e-6)
+            np.testing.assert_allclose(gradient[:, 1, n], (smooth[y + 1, x] - smooth[y - 1, x]) / 2, atol=1e-6)
+
+
+def test_points_outside_the_picture_are_looked_up_at_its_edge():
+    picture = np.full((120, 160, 2), 51, np.uint8)
+    value, gradient = looked_up(picture, np.array([[-300.0, 50.0], [500.0, 400.0], [-1e6, -1e6]]))
+    np.testing.assert_allclose(value, 0.2, atol=1e-6)
+    assert np.abs(gradient).max() < 1e-6
+    assert looked_up(picture, np.array([[300.0, -50.0]]))[0].shape == (2, 1)
 
 
 def test_shading_that_wanders_as_the_head_turns_is_no_motion(rig):

@@ -54,22 +54,23 @@ FOCAL_PRIOR = 4.0
 """Expected focal length in sides of the crop: a face that fills half of it, filmed from one and a half metres."""
 
 
-def inter_ocular(points: np.ndarray) -> float:
-    """Median distance between the eyes' centres (means of their corners) over the frames, pixels. points (T, 478, >=2)."""
-    right, left = points[:, [33, 133], :2].mean(1), points[:, [263, 362], :2].mean(1)
+def inter_ocular(points: np.ndarray, frames: np.ndarray | slice = np.s_[:]) -> float:
+    """Median distance between the eyes' centres (means of their corners) over these of the frames, pixels. points (T, 478, >=2)."""
+    right, left = (points[:, corners, :2][frames].mean(1) for corners in ([33, 133], [263, 362]))
     return float(np.median(np.linalg.norm(left - right, axis=-1)))
 
 
 def observe(model: FaceModel, landmarks: Landmarks, size: int) -> Observation:
     """The tracker's points as the fit takes them."""
-    points = landmarks.points[:, model.index, :2].astype(np.float64)
+    points = landmarks.points[:, model.index, :2]
     given = np.isfinite(points).all(-1)
+    points[~given] = 0
     confident = np.where(landmarks.found, np.clip(landmarks.confidence, 0.05, 1.0), 0.0)
     weight = model.weight * given * confident[:, None]
-    scale = inter_ocular(landmarks.points[landmarks.found])
+    scale = inter_ocular(landmarks.points, landmarks.found)
     if not np.isfinite(scale) or scale < 4:
         raise ClipError("the face is too small to fit", expected="eyes at least 4 pixels apart", found=f"{scale:.1f} pixels")
-    return Observation(np.where(given[..., None], points, 0.0), weight, scale, size / 2)
+    return Observation(points, weight, scale, size / 2)
 
 
 def fit(
@@ -106,7 +107,7 @@ def _fit(
 ) -> Track:
     answered = landmarks.tracker == ANSWERED
     # Points that this tracker never gives (all but 68 with `face_alignment`) are left out, so that weights keep their meaning.
-    given = np.isfinite(landmarks.points[landmarks.found][..., :2]).all((0, 2))
+    given = np.isfinite(landmarks.points[..., :2]).all(-1)[landmarks.found].all(0)
     model = FaceModel.of(rig, worth_fitting(np.flatnonzero(np.asarray(rig.landmark_valid) & given)), answered=answered)
     seen = observe(model, landmarks, size)
     # Actions are held back by their sum, signed directions by their squares.
@@ -115,7 +116,7 @@ def _fit(
     prior_focal = FOCAL_PRIOR * size
     pose = joined(
         [
-            first_pose(some.points, model.neutral, some.weight, prior_focal, seen.centre)
+            first_pose(some.points.astype(np.float64), model.neutral, some.weight, prior_focal, seen.centre)
             for some in map(seen.part, _windows(len(seen.points)))
         ]
     )
@@ -257,9 +258,9 @@ def as_track(rig: StoredRig[Any], state: State, found: np.ndarray, size: int, an
     identity, expression = state.identity.astype(np.float32), state.expression.astype(np.float32)
     model = FaceModel.of(rig, np.arange(len(rig.landmark_valid)), answered=answered)
     everywhere = replace(state, offset=np.zeros((len(model.index), 3)))
-    pixels = np.concatenate([
-        predict(model, everywhere.part(window), size / 2)[0].astype(np.float32) for window in _windows(len(expression))
-    ])  # fmt: skip
+    pixels = np.empty((len(expression), len(model.index), 2), np.float32)
+    for window in _windows(len(expression)):
+        pixels[window] = predict(model, everywhere.part(window), size / 2)[0]
     pixels[:, ~np.asarray(rig.landmark_valid)] = np.nan
     return Track(
         identity=identity,

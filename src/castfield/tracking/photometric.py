@@ -94,7 +94,7 @@ def sample(surface: Surface, pictures: Sequence[np.ndarray], state: State, centr
     value = np.empty((frames, channels, count), np.float32)
     gradient = np.empty((frames, channels, 2, count), np.float32)
     for t, picture in enumerate(pictures):
-        value[t], gradient[t] = _looked_up(picture, pixels[t])
+        value[t], gradient[t] = looked_up(picture, pixels[t])
         side = min(picture.shape[:2])
         visible[t] *= ((pixels[t] > 1.5) & (pixels[t] < side - 1.5)).all(-1)
     visible = visible.astype(np.float32)
@@ -115,7 +115,7 @@ def _believed(error: np.ndarray, precision: np.ndarray) -> np.ndarray:
     return precision / (1 + error**2 * (precision / 4))
 
 
-def _looked_up(picture: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def looked_up(picture: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Colours (C, N) in [0, 1] of a blurred picture (H, W, C) at pixels (N, 2), and their derivatives (C, 2, N) per pixel."""
     # As far as a blur reaches from the points: the face is a small part of many a picture.
     size = picture.shape[1::-1]

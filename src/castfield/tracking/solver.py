@@ -26,7 +26,7 @@ class Observation:
     """What the tracker saw."""
 
     points: np.ndarray
-    """(T, L, 2) pixels; anything finite where `weight` is 0."""
+    """(T, L, 2) float32 pixels; anything finite where `weight` is 0."""
     weight: np.ndarray
     """(T, L) weights, 0 where unseen."""
     scale: float
