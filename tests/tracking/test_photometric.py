@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import cv2
+import made_motion
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from made_motion import SIZE, model_state
 from castfield import media as video
 from castfield.clip import Landmarks
 from castfield.config import FitConfig
+from castfield.tracking import landmark_fit
 from castfield.tracking.face_model import LIPS, POSE, Pose, rotation_matrix
 from castfield.tracking.fit_metrics import measure
 from castfield.tracking.landmark_fit import fit
@@ -100,6 +103,29 @@ def test_points_outside_the_picture_are_looked_up_at_its_edge():
     np.testing.assert_allclose(value, 0.2, atol=1e-6)
     assert np.abs(gradient).max() < 1e-6
     assert looked_up(picture, np.array([[300.0, -50.0]]))[0].shape == (2, 1)
+
+
+def test_of_a_long_clip_the_pictures_of_one_window_are_held(rig, monkeypatch):
+    frames, chunk, overlap, some = 60, 12, 4, 8
+    for name, value in (("CHUNK", chunk), ("OVERLAP", overlap), ("REFERENCE_FRAMES", some)):
+        monkeypatch.setattr(landmark_fit, name, value)
+    landmarks = made_motion.seen(rig, made_motion.truth(rig, frames))
+    alive, most, passes = [], [], []
+
+    def film():
+        passes.append(0)
+        for _ in range(frames):
+            picture = np.full((SIZE, SIZE, 2), 128, np.uint8)
+            picture[::7, ::5] = 140
+            alive.append(weakref.ref(picture))
+            most.append(sum(ref() is not None for ref in alive))
+            passes[-1] += 1
+            yield picture
+
+    track = fit(rig, landmarks, SIZE, FitConfig(), film)
+    assert len(track) == frames
+    assert passes == [frames, frames]  # one to learn what the face looks like, one to use it
+    assert max(most) <= chunk + 2 * overlap + 2  # and the one that is made, and the one made before
 
 
 def test_shading_that_wanders_as_the_head_turns_is_no_motion(rig):

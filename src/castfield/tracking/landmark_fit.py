@@ -146,8 +146,14 @@ def _fit(
         surface = Surface.of(rig, state.identity)
         chosen = _spread(split_frames(frames).train, ~blind, REFERENCE_FRAMES)
         wanted = set(chosen.tolist())
-        some = [picture for t, picture in enumerate(watched()) if t in wanted]
-        reference, model, offset = study(model, surface, some, seen.part(chosen), state.part(chosen), noise)
+        reference, model, offset = study(
+            model,
+            surface,
+            [picture for t, picture in enumerate(watched()) if t in wanted],  # not kept: they are done with here
+            seen.part(chosen),
+            state.part(chosen),
+            noise,
+        )
         state = replace(state, offset=offset)
         stream = watched()
         held: dict[int, np.ndarray] = {}
