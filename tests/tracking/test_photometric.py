@@ -55,9 +55,9 @@ def test_the_lips_colour_is_not_asked(rig):
     """They roll in and out and bare the teeth: taken for motion, that hid a pucker."""
     surface = Surface.of(rig, np.zeros(rig.identity_dim))
     lips = rig.landmarks(torch.zeros(rig.identity_dim), torch.zeros(rig.d)).numpy()[list(LIPS)]
-    away = np.linalg.norm(surface.model.neutral[:, None] - lips[None], axis=-1).min(1)
+    away = np.linalg.norm(surface.place[:, None] - lips[None], axis=-1).min(1)
     assert away.min() > 0.8 * MOUTH
-    assert (surface.model.neutral[:, 1] < lips[:, 1].mean()).any()  # the chin, which tells how far the jaw is open, is asked
+    assert (surface.place[:, 1] < lips[:, 1].mean()).any()  # the chin, which tells how far the jaw is open, is asked
 
 
 def test_the_picture_corrects_a_pose_that_is_half_a_pixel_off(rig):

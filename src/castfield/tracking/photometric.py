@@ -86,7 +86,7 @@ def sample(surface: Surface, pictures: Sequence[np.ndarray], state: State, centr
 
     With a reference, each frame's light is brought to it by one gain and one offset a channel (robust least squares).
     """
-    shape = surface.model.shape(state.identity, state.expression)
+    shape = surface.shape(state.expression)
     pixels, turned = project(shape, state.pose, state.focal, centre)
     visible = surface.visible(state, turned, pixels, centre)
     frames, count = visible.shape

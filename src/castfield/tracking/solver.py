@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import solveh_banded
-from scipy.linalg.blas import ssyrk
+from scipy.linalg.blas import dgemm, ssyrk
 from scipy.linalg.lapack import dposv
 
 from castfield.tracking.face_model import POSE, FaceModel, Pose, Slopes, jacobian, project, rotation_vector
@@ -219,10 +219,12 @@ def fit_person(
         h, g = equations
         own = h[:, :n, :n].copy()
         own[:, range(n), range(n)] *= 1 + damping
-        inner = solved(own, np.concatenate([h[:, :n, n:], g[:, :n, None]], -1))
+        tied = np.concatenate([h[:, :n, n:], g[:, :n, None]], -1)
+        inner = solved(own, tied)
+        told = dgemm(1.0, *(array.reshape(-1, people + 2).T for array in (tied, inner)), trans_b=1)  # the sum over the frames
         shared_h, shared_g = np.diag(diagonal), -diagonal * np.r_[state.identity, state.log_focal - np.log(prior_focal)]
-        shared_h += per_frame * (h[:, n:, n:] - h[:, n:, :n] @ inner[..., :-1]).sum(0)
-        shared_g += per_frame * (g[:, n:] - (h[:, n:, :n] @ inner[..., -1:])[..., 0]).sum(0)
+        shared_h += per_frame * (h[:, n:, n:].sum(0) - told[:-1, :-1])
+        shared_g += per_frame * (g[:, n:].sum(0) - told[:-1, -1])
         shared_h[range(people + 1), range(people + 1)] *= 1 + damping
         change = np.zeros(people + 1)
         change[free] = np.linalg.solve(shared_h[np.ix_(free, free)], shared_g[free])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from castfield.rigs.stored import StoredRig
-from castfield.tracking.face_model import LIDS, LIPS, FaceModel, activations, by_places, spread
+from castfield.tracking.face_model import LIDS, LIPS, by_places, spread
 from castfield.tracking.solver import State
 
 POINTS = 1200
@@ -24,7 +24,10 @@ they move; taken for motion, that hides a pucker."""
 class Surface:
     """Points over the skin of the face of one person."""
 
-    model: FaceModel
+    place: np.ndarray
+    """(N, 3) metres, head space, at rest."""
+    expression: np.ndarray
+    """(d, N, 3) offset of each action in full."""
     normals: np.ndarray
     """(N, 3) unit, head space, at rest."""
 
@@ -56,25 +59,18 @@ class Surface:
         corners = rest[at] + np.tensordot(identity, np.asarray(rig.identity_basis)[:, at].astype(np.float64), 1)
         normals = _cross(corners)
         normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
-        nothing = np.empty((0, 2), np.int64)
-        model = FaceModel(
-            np.arange(POINTS),
-            spread(rig.neutral, triangle, shares),
-            spread(rig.identity_basis, triangle, shares),
-            spread(rig.expression_basis, triangle, shares),
-            np.ones(POINTS),
-            nothing,
-            nothing,
-            *activations(rig),
-            np.empty((0, POINTS, 3)),
-            np.empty((0, POINTS, 3)),
-        )
-        return cls(model, normals)
+        place = (corners * shares.T[..., None]).sum(0)
+        return cls(place, spread(rig.expression_basis, triangle, shares), normals)
 
     @cached_property
     def moves(self) -> np.ndarray:
         """(3, d, N) float32 derivative of the points' places by the expression."""
-        return by_places(self.model.expression)
+        return by_places(self.expression)
+
+    def shape(self, expression: np.ndarray) -> np.ndarray:
+        """Expression (T, d) -> (T, N, 3) metres."""
+        moved: np.ndarray = self.place + np.tensordot(expression, self.expression, 1)
+        return moved
 
     def visible(self, state: State, turned: np.ndarray, pixels: np.ndarray, centre: float) -> np.ndarray:
         """(T, N) in [0, 1]: how far each point faces the camera."""
