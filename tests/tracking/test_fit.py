@@ -14,7 +14,7 @@ from castfield.clip import Crop, Landmarks, Track
 from castfield.config import FitConfig
 from castfield.errors import ClipError
 from castfield.geometry import rotation_angle
-from castfield.rigs.stored import VIEW_TERMS
+from castfield.rigs.stored import VIEW_TERMS, read_rig
 from castfield.tracking import landmark_fit
 from castfield.tracking.face_model import (
     IRISES,
@@ -100,6 +100,14 @@ def test_the_same_landmarks_give_the_same_bytes(rig, tmp_path):
     for name in ("a", "b"):
         fit(rig, seen, SIZE, FitConfig()).save(tmp_path / f"{name}.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_numpys_arrays_and_torchs_give_the_same_fit(rig, tmp_path):
+    rig.save(tmp_path / "rig.npz")
+    seen = made_motion.seen(rig, made_motion.truth(rig, 4), noise=0.3, answered=True)
+    for name, same in (("torch", rig), ("numpy", read_rig(tmp_path / "rig.npz"))):
+        fit(same, seen, SIZE, FitConfig()).save(tmp_path / f"{name}.npz")
+    assert (tmp_path / "torch.npz").read_bytes() == (tmp_path / "numpy.npz").read_bytes()
 
 
 def test_chunks_join_without_a_seam(rig, monkeypatch):

@@ -1,7 +1,7 @@
 """The rig's landmarks under a camera, with their derivatives: what the fit's normal equations are made of.
 
 A frame's pose is six numbers, chosen so that each is determined by something else in the picture: a rotation vector (3), where the
-head's origin falls in the picture (u, v in pixels) and the logarithm of its depth. NumPy float64 throughout.
+head's origin falls in the picture (u, v in pixels) and the logarithm of its depth. NumPy float64, but for derivatives: these are float32.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class FaceModel:
     deviation: np.ndarray
     """(d,) standard deviation of each activation's prior."""
     view: np.ndarray
-    """(5, L, 3) metres: what the side from which the tracker looks adds (`castfield.rigs.base.view_terms`)."""
+    """(5, L, 3) metres: what the side from which the tracker looks adds (`castfield.rigs.stored.view_terms`)."""
     modes: np.ndarray
     """(K, L, 3) metres: how the tracker errs in a frame, one standard deviation each."""
 

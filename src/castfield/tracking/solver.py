@@ -18,7 +18,7 @@ from scipy.linalg.lapack import dposv
 from castfield.tracking.face_model import POSE, FaceModel, Pose, Slopes, jacobian, project, rotation_vector
 
 BATCH = 16
-"""Frames whose derivatives are held at once."""
+"""Frames worked on together."""
 
 
 @dataclass(frozen=True)
