@@ -24,8 +24,10 @@ from castfield.errors import ClipError
 from castfield.layout import Layout
 from castfield.scratch import fingerprint, map_npz, scratch, write_npz
 
-DILATION = 1 / 32
-"""The head mask is grown by this share of the picture's side before its inside counts as covered."""
+REACH = 1 / 32
+"""The head mask is grown by this share of the picture's side where nothing of the head may be left outside: hull and boxes."""
+MARGIN = 1 / 96
+"""... and by this one before its inside counts as covered. What lies beside the head is the frame's own: a guess there would be a halo."""
 
 
 @dataclass(frozen=True)
@@ -155,9 +157,9 @@ def resize(picture: np.ndarray, size: int) -> np.ndarray:
     return np.round(np.einsum("ij,jkc,lk->ilc", weights, picture.astype(np.float32), weights, optimize=True)).astype(np.uint8)
 
 
-def grow(head: np.ndarray) -> np.ndarray:
-    """Head mask (S, S) uint8 -> (S, S) bool, grown by `DILATION`, so that no hair is left outside."""
-    reach = max(1, round(len(head) * DILATION))
+def grow(head: np.ndarray, share: float = REACH) -> np.ndarray:
+    """Head mask (S, S) uint8 -> (S, S) bool, grown by a share of the side, as far as there is any of it: hair is thin."""
+    reach = max(1, round(len(head) * share))
     grown = np.pad(head > 12, reach)
     for _ in range(2):  # a square is the product of two lines
         width = 1
@@ -170,7 +172,7 @@ def grow(head: np.ndarray) -> np.ndarray:
 
 def covers(head: np.ndarray, torso: np.ndarray) -> np.ndarray:
     """What the rendered head may cover, (S, S) bool, from masks (S, S) uint8: the grown head without the torso beside it."""
-    return grow(head) & ~((torso > 127) & (head < 64))
+    return grow(head, MARGIN) & ~((torso > 127) & (head < 64))
 
 
 def bounding_box(covered: np.ndarray) -> np.ndarray:

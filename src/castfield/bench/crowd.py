@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from castfield import images
 from castfield.cast import body, filming, performance
 from castfield.cast.people import Person, find, people
 from castfield.clip import Track, split_frames
@@ -35,7 +36,7 @@ def stranger(number: int) -> Person:
 
 def film_stranger(number: int, rig_folder: Path, size: int, seconds: float) -> Path:
     """Arrays of one stranger as `castfield.images` has them, in the scratch folder; filmed where they are not there yet."""
-    code = [Path(module.__file__) for module in (filming, body, performance) if module.__file__]
+    code = [Path(module.__file__) for module in (filming, body, performance, images) if module.__file__]
     path = scratch("crowd", f"{number}-{size}-{fingerprint(number, size, seconds, rig_folder / 'rig.npz', Path(__file__), *code)}.npz")
     if not path.exists():
         person, rig = stranger(number), load_rig(rig_folder)
