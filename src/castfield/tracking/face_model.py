@@ -82,6 +82,8 @@ class FaceModel:
     """(K, 2) positions, among the L, of opposite points whose distance counts by itself."""
     twins: np.ndarray
     """(S, 2) actions that are each other's left and right half."""
+    brows: np.ndarray
+    """(R, 2) actions that raise a brow's inner and outer half."""
     low: np.ndarray
     """(d,) least activation."""
     high: np.ndarray
@@ -121,8 +123,8 @@ class FaceModel:
         rest, people, actions, sides, errors = (np.ascontiguousarray(a[..., index, :]) for a in (mean, shapes, moves, view, modes))
         at = {int(k): i for i, k in enumerate(index)}
         pairs = [(at[a], at[b]) for a, b in PAIRS if a in at and b in at]
-        opposite = np.array(pairs, np.int64).reshape(-1, 2)
-        return cls(index, rest, people, actions, weight, opposite, twins(rig.expression_names), *activations(rig), sides, errors)
+        opposite, names = np.array(pairs, np.int64).reshape(-1, 2), rig.expression_names
+        return cls(index, rest, people, actions, weight, opposite, twins(names), raised(names), *activations(rig), sides, errors)
 
     @cached_property
     def by_expression(self) -> np.ndarray:
@@ -183,6 +185,13 @@ def twins(names: Sequence[str]) -> np.ndarray:
     others = {n: n[:-4] + "Right" for n in names if n.endswith("Left") and n not in ("jawLeft", "mouthLeft")}
     others |= {"eyeLookInLeft": "eyeLookOutRight", "eyeLookOutLeft": "eyeLookInRight"}
     both = [(names.index(left), names.index(right)) for left, right in others.items() if left in names and right in names]
+    return np.array(both, np.int64).reshape(-1, 2)
+
+
+def raised(names: Sequence[str]) -> np.ndarray:
+    """(R, 2) actions that raise a brow's inner and outer half: both are one muscle's (frontalis), and mostly come together."""
+    halves = [("browInnerUp", "browOuterUpLeft"), ("browInnerUp", "browOuterUpRight")]
+    both = [(names.index(inner), names.index(outer)) for inner, outer in halves if inner in names and outer in names]
     return np.array(both, np.int64).reshape(-1, 2)
 
 

@@ -80,8 +80,10 @@ class Noise:
     """How many independent frames a clip is worth to the identity: landmark bias is the same in all."""
     sparse: float = 0.8
     """Weight of the sum of the actions' activations."""
-    lopsided: float = 0.08
+    lopsided: float = 0.05
     """Standard deviation of the difference between an action's left and right half: faces mostly move alike on both sides."""
+    brows: float = 0.04
+    """Standard deviation of the difference between a brow's inner and outer half when it is raised."""
     focal: float = 0.25
     """Standard deviation of the logarithm of the focal length about its prior."""
 
@@ -184,8 +186,7 @@ def cost(model: FaceModel, seen: Observation, state: State, noise: Noise) -> flo
         gap = residual[:, model.pairs[:, 0]] - residual[:, model.pairs[:, 1]]
         both = np.minimum(seen.weight[:, model.pairs[:, 0]], seen.weight[:, model.pairs[:, 1]]) > 0
         total += (noise.robust / noise.pair) ** 2 * (both * np.log1p((gap**2).sum(-1) / wide)).sum()
-    apart = state.expression[:, model.twins[:, 0]] - state.expression[:, model.twins[:, 1]]
-    prior = ((state.expression / model.deviation) ** 2).sum() + (apart**2).sum() / noise.lopsided**2
+    prior = ((state.expression / model.deviation) ** 2).sum() + (state.expression @ ties(model, noise) * state.expression).sum()
     return float(0.5 * (total + prior) + noise.sparse * state.expression[:, model.one_sided].sum())
 
 
@@ -332,18 +333,23 @@ def _second_difference(state: State) -> np.ndarray:
 
 
 def expression_prior(h: np.ndarray, g: np.ndarray, expression: np.ndarray, model: FaceModel, noise: Noise) -> None:
-    """Add the prior of the activations: few actions, small, and much the same on both sides."""
-    d = expression.shape[1]
-    precision, alike = 1 / model.deviation**2, 1 / noise.lopsided**2
+    """Add the prior of the activations: few actions, small, much the same on both sides, and brows raised as a whole."""
+    d, precision = expression.shape[1], 1 / model.deviation**2
     at = np.arange(POSE, POSE + d)
     h[:, at, at] += precision
     g[:, at] -= precision * expression + noise.sparse * model.one_sided
-    left, right = model.twins.T
-    apart = alike * (expression[:, left] - expression[:, right])
-    for one, other, pull in ((left, right, apart), (right, left, -apart)):
-        h[:, POSE + one, POSE + one] += alike
-        h[:, POSE + one, POSE + other] -= alike
-        g[:, POSE + one] -= pull
+    tie = ties(model, noise)
+    h[:, POSE : POSE + d, POSE : POSE + d] += tie
+    g[:, POSE : POSE + d] -= expression @ tie
+
+
+def ties(model: FaceModel, noise: Noise) -> np.ndarray:
+    """(d, d) what is expected of actions x that go together: x^T C x is the sum of their squared differences, by what is expected."""
+    tie = np.zeros((len(model.expression), len(model.expression)))
+    for (one, other), apart in ((model.twins.T, noise.lopsided), (model.brows.T, noise.brows)):
+        for row, column, sign in ((one, one, 1), (other, other, 1), (one, other, -1), (other, one, -1)):
+            np.add.at(tie, (row, column), sign / apart**2)  # an action may have several others
+    return tie
 
 
 def hold_at_bounds(h: np.ndarray, g: np.ndarray, expression: np.ndarray, model: FaceModel) -> None:

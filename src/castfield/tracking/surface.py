@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from castfield.rigs.stored import StoredRig
-from castfield.tracking.face_model import LIDS, LIPS, by_places, spread
+from castfield.tracking.face_model import BROWS, LIDS, LIPS, by_places, spread
 from castfield.tracking.solver import State
 
 POINTS = 1200
-NEAR, DENSER = 0.012, 4.0
-"""Within this many metres of the lids, points lie this many times as densely: there the small motions are."""
+NEAR, DENSER = 0.018, 4.0
+"""Within this many metres of lids and brows, points lie this many times as densely: there the small motions are."""
 MOUTH = 0.015
 """Metres from the lips within which there are none: lips roll in and out, show teeth and cast shadows, and so change their colour when
 they move; taken for motion, that hides a pucker."""
@@ -47,7 +47,7 @@ class Surface:
 
         chosen = np.flatnonzero(face)
         chosen = chosen[from_marks(middle[chosen], LIPS) > MOUTH]
-        busy = from_marks(middle[chosen], LIDS) < NEAR
+        busy = from_marks(middle[chosen], (*LIDS, *BROWS)) < NEAR
         area = 0.5 * np.linalg.norm(_cross(rest[faces[chosen].T]), axis=-1) * np.where(busy, DENSER, 1.0)
         # One point in each of POINTS equal shares of the area, at barycentric places that never repeat (R2 sequence).
         share = (np.arange(POINTS) + 0.5) / POINTS
