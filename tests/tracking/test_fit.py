@@ -22,6 +22,7 @@ from castfield.tracking.face_model import (
     LIPS,
     POSE,
     FaceModel,
+    Pose,
     Slopes,
     first_pose,
     jacobian,
@@ -33,7 +34,7 @@ from castfield.tracking.face_model import (
 from castfield.tracking.fit_metrics import measure
 from castfield.tracking.landmark_fit import fit, inter_ocular
 from castfield.tracking.sixty_eight import INDICES
-from castfield.tracking.solver import Noise, landmark_equations, solved, without_errors
+from castfield.tracking.solver import Noise, Observation, State, cost, expression_prior, landmark_equations, solved, without_errors
 from castfield.tracking.truth_metrics import head_overlap, measure_truth
 
 
@@ -198,6 +199,45 @@ def test_the_known_errors_of_the_tracker_do_not_move_the_expression(rig):
         for _, g in (landmark_equations(model, seen, state, Noise()), _without_errors(model, seen, state, Noise()))
     ]
     assert pulls[1] < 0.3 * pulls[0]
+
+
+def test_the_prior_of_the_activations_is_that_of_the_cost(rig):
+    model, noise, step = FaceModel.of(rig), Noise(), 1e-4
+    d, count = len(model.expression), len(model.index)
+    nothing = Observation(np.zeros((1, count, 2)), np.zeros((1, count)), 60.0, SIZE / 2)
+    pose = Pose(np.eye(3)[None], np.array([[SIZE / 2, SIZE / 2, 0.0]]))
+    here = State(np.zeros(rig.identity_dim), np.log(FOCAL), np.zeros((count, 3)), pose, np.random.default_rng(0).random((1, d)))
+
+    def price(k: int, change: float) -> float:
+        moved = here.expression.copy()
+        moved[0, k] += change
+        return cost(model, nothing, replace(here, expression=moved), noise)
+
+    h, g = np.zeros((1, POSE + d, POSE + d)), np.zeros((1, POSE + d))
+    expression_prior(h, g, here.expression, model, noise)
+    slope = [(price(k, step) - price(k, -step)) / (2 * step) for k in range(d)]
+    bend = [(price(k, step) - 2 * price(k, 0) + price(k, -step)) / step**2 for k in range(d)]
+    np.testing.assert_allclose(-g[0, POSE:], slope, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(h[0].diagonal()[POSE:], bend, rtol=1e-3)
+
+
+def test_a_brow_is_raised_as_a_whole_unless_the_landmarks_say_otherwise(rig):
+    """Inner halves are hard to see, above all in grey brows: what is seen of the outer ones tells of them."""
+    model, names = FaceModel.of(rig), rig.expression_names
+    d, outer, inner = len(names), names.index("browOuterUpLeft"), names.index("browInnerUp")
+
+    def found(evidence: dict[int, float], firm: float) -> np.ndarray:
+        h, g = np.zeros((1, POSE + d, POSE + d)), np.zeros((1, POSE + d))
+        expression_prior(h, g, np.zeros((1, d)), model, Noise(sparse=0.0))
+        for action, value in evidence.items():
+            h[0, POSE + action, POSE + action] += firm
+            g[0, POSE + action] += firm * value
+        return np.linalg.solve(h[0, POSE:, POSE:], g[0, POSE:])
+
+    assert found({outer: 0.4}, 1e4)[inner] > 0.3
+    firmly = found({outer: 0.4, inner: 0.0}, 1e5)
+    assert firmly[inner] < 0.02
+    assert firmly[outer] > 0.38
 
 
 def test_a_dense_mesh_is_thinned_where_neighbours_say_the_same_and_a_sparse_one_is_not():

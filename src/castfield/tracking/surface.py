@@ -13,7 +13,7 @@ from castfield.tracking.face_model import BROWS, LIDS, LIPS, by_places, spread
 from castfield.tracking.solver import State
 
 POINTS = 1200
-NEAR, DENSER = 0.018, 4.0
+NEAR, DENSER = 0.018, 3.0
 """Within this many metres of lids and brows, points lie this many times as densely: there the small motions are."""
 MOUTH = 0.015
 """Metres from the lips within which there are none: lips roll in and out, show teeth and cast shadows, and so change their colour when
