@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from castfield import media as video
 from castfield import tracking_study
 from castfield.clip import Crop
 from castfield.config import LandmarksConfig
+from castfield.errors import CastfieldError
 from castfield.layout import Layout
 from castfield.tracking_study import SOMEBODY, _apart, _looped, _timed
 
@@ -27,3 +29,10 @@ def test_a_looped_clip_and_what_a_stage_takes_of_it(media: Path, tmp_path: Path)
     assert 0 < seconds < 10
     assert 50 < megabytes < 4000
     assert set(tracking_study.STAGES) == {"landmarks", "parse", "fit"}
+
+
+def test_what_is_missing_or_unknown_is_named(tmp_path: Path):
+    with pytest.raises(CastfieldError, match="dvc repro frames"):
+        _looped(Layout(tmp_path), 3, tmp_path)
+    with pytest.raises(CastfieldError, match="cast, identity, focal, speed"):
+        tracking_study.main(["speeed"])

@@ -23,6 +23,7 @@ from castfield.cast import filming, performance
 from castfield.clip import Crop, Landmarks
 from castfield.config import Config, load_config
 from castfield.documents import fill
+from castfield.errors import CastfieldError
 from castfield.footage import Footage
 from castfield.layout import Layout
 from castfield.rigs.base import Rig
@@ -138,6 +139,8 @@ def speed_table(config: Config, layout: Layout) -> str:
 def _looped(layout: Layout, length: int, folder: Path) -> dict[str, Path]:
     """SOMEBODY's clip repeated until it lasts `length` seconds: what the stages read, and will read of each other, by role."""
     clip, source = folder / f"{SOMEBODY}-{length}s", layout.frames / SOMEBODY
+    if not source.with_suffix(".mkv").exists():
+        raise CastfieldError("the demo's footage is not here", expected=source.with_suffix(".mkv"), cure="dvc repro frames")
     frames, crop = clip.with_suffix(".mkv"), clip.with_suffix(".json")
     count = length * media.FPS
     command = [media.ffmpeg_exe(), "-v", "error", "-stream_loop", "-1", "-i", f"{source}.mkv", "-c", "copy", "-frames:v", str(count)]
@@ -179,6 +182,8 @@ TABLES = {"cast": cast_table, "identity": identity_table, "focal": focal_table, 
 
 def main(names: Sequence[str]) -> None:
     """Make the named tables, print them and put each between its marks in the page."""
+    for name in set(names) - set(TABLES):
+        raise CastfieldError("there is no such table", expected=", ".join(TABLES), found=name)
     config, rig = load_config(), Layout().rig
     layout = Layout() if list(names) == ["speed"] else track_people(config, rig)
     for name in names or TABLES:
@@ -188,4 +193,7 @@ def main(names: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except CastfieldError as error:
+        sys.exit(str(error))
