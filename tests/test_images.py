@@ -133,6 +133,8 @@ def test_the_torso_beside_the_neck_is_not_covered():
     head[:30, 20:40], torso[30:] = 255, 255
     hidden = covers(head, torso)
     assert hidden[:30, 19:41].all()
+    assert not hidden[:, :19].any()
+    assert not hidden[:, 41:].any()
     assert not hidden[30:].any()
 
 
