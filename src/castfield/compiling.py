@@ -13,7 +13,7 @@ from castfield.bench.memory import blank_clip
 from castfield.bench.trials import trial
 from castfield.config import Config
 from castfield.rendering.animate import render_frames
-from castfield.systems.shape import nearest
+from castfield.systems.shape import from_nearest
 
 
 def compile_kernels() -> float:
@@ -25,7 +25,7 @@ def compile_kernels() -> float:
         one, track = slice(0, 1), clip.track
         poses = track.expression[one], track.rotation[one], track.translation[one]
         render_frames(model, clip.clip, *poses, clip.focal, np.zeros((1, 32, 32, 3), np.uint8))
-        nearest(torch.zeros(1, 3), torch.zeros(1, 3))
+        from_nearest(*torch.zeros(3, 1, 3))
     return time.monotonic() - began
 
 

@@ -12,7 +12,7 @@ from castfield.fields.planes import CELLS, cell_centres
 from castfield.geometry import project
 from castfield.images import grow
 from castfield.systems.hull import SHARE, visual_hull
-from castfield.systems.shape import density_prior, nearest, signed_distance, vertex_normals
+from castfield.systems.shape import density_prior, signed_distance, vertex_normals
 
 RADIUS = 0.08
 
@@ -53,14 +53,18 @@ def test_distance_to_a_sphere():
     torch.testing.assert_close(found, points.norm(dim=1) - RADIUS, atol=spacing, rtol=0)
 
 
-@pytest.mark.parametrize("count", [1, 64, 1000])
-def test_the_nearest_vertex_is_that_of_all_pairs(count, monkeypatch):
-    random = torch.Generator().manual_seed(count)
-    points, vertices = torch.rand(count, 3, generator=random) ** 3, torch.rand(700, 3, generator=random)
-    expected = torch.cdist(points.double(), vertices.double()).argmin(1)
-    assert torch.equal(nearest(points, vertices), expected)
+@pytest.mark.parametrize("count", [1, 64, 1000, 20_000])
+@pytest.mark.parametrize("size", [0.02, 0.3, 2.0])
+def test_the_distance_is_that_of_the_nearest_of_all_vertices(count, size, monkeypatch):
+    ball, random = Ball(), torch.Generator().manual_seed(count)
+    points = (torch.rand(count, 3, generator=random) - 0.5) * size  # within the head, round it, and far away
+    points = points[(points / size * 16).round().mul(torch.tensor([1e4, 1e2, 1.0])).sum(1).argsort()]  # beside one another
+    surface = ball.neutral + 1e-4 * torch.randn(ball.neutral.shape, generator=random)  # no two vertices in one place
+    expected = torch.cdist(points.double(), surface.double(), compute_mode="donot_use_mm_for_euclid_dist").min(1).values
+    found = signed_distance(ball, surface, points)
+    torch.testing.assert_close(found.abs().double(), expected, atol=1e-7, rtol=1e-6)
     monkeypatch.setenv("CASTFIELD_KERNELS", "off")
-    assert torch.equal(nearest(points, vertices), expected)
+    assert torch.equal(found, signed_distance(ball, surface, points))
 
 
 def test_prior_is_opaque_inside_and_air_outside():

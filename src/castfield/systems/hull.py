@@ -22,30 +22,29 @@ def visual_hull(clip: ClipImages, centres: Tensor) -> Tensor:
     """Which of the cells `centres` (48^3, 3) metres a clip's training masks allow: (48^3,) bool, grown by a cell."""
     frames = clip.train_frames[np.unique(np.linspace(0, len(clip.train_frames) - 1, VIEWS).round().astype(int))]
     grid = centres.view(CELLS, CELLS, CELLS, 3)
-    x, y, z = grid[0, 0, :, 0], grid[0, :, 0, 1, None], grid[:, 0, 0, 2]
+    axes = grid[0, 0, :, 0].contiguous(), grid[0, :, 0, 1].contiguous(), grid[:, 0, 0, 2].contiguous()
     votes = torch.zeros(CELLS, CELLS, CELLS, dtype=torch.uint8)
     lens = np.array([[clip.focal, 0, clip.size / 2], [0, clip.focal, clip.size / 2], [0, 0, 1]])
     for frame in frames:
-        # Where a grid lies in the camera is the sum of what its axes add: far fewer products than its points take one by one.
         camera = lens @ np.column_stack([clip.track.rotation[frame], clip.track.translation[frame]])
-        layer, line = (
-            torch.stack([a * x + b * y for a, b, _, _ in camera.tolist()]),
-            torch.stack([c * z + d for _, _, c, d in camera.tolist()]),
-        )
-        _vote(torch.from_numpy(grow(clip.head[frame])).byte(), layer, line, votes)
+        _vote(torch.from_numpy(grow(clip.head[frame])).byte(), torch.from_numpy(camera).float(), axes, votes)
     return _grown(votes >= SHARE * len(frames)).view(-1)
 
 
-def _vote(mask: Tensor, layer: Tensor, line: Tensor, votes: Tensor) -> None:
-    """Add mask (S, S) uint8 to votes (D, D, D) where the cells lie in it; what leaves the picture continues its edge.
+def _vote(mask: Tensor, camera: Tensor, axes: tuple[Tensor, Tensor, Tensor], votes: Tensor) -> None:
+    """Add mask (S, S) uint8 to votes (D, D, D) of z, y and x where the cells lie in it; what leaves the picture continues its edge.
 
-    layer (3, D, D) + line (3, D), of y and x and of z: the cells' homogeneous pixels.
+    camera (3, 4) float32: from metres to homogeneous pixels; axes: the cells' x, y and z (D,).
     """
     if has_kernels():
         from castfield.systems.shape_kernels import vote
 
-        vote(mask.numpy(), layer.numpy(), line.numpy(), np.float32(NEAR), votes.numpy())
+        vote(mask.numpy(), camera.numpy(), *(axis.numpy() for axis in axes), np.float32(NEAR), votes.numpy())
         return
+    x, y, z = axes
+    # Where a grid lies in the camera is the sum of what its axes add: far fewer products than its points take one by one.
+    layer = torch.stack([a * x + b * y[:, None] for a, b, _, _ in camera])
+    line = torch.stack([c * z + d for _, _, c, d in camera])
     across, down, depth = layer[:, None] + line[:, :, None, None]
     depth.clamp_min_(NEAR)
     column, row = ((at / depth).clamp_(0, len(mask) - 1).int() for at in (across, down))

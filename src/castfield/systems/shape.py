@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
@@ -39,7 +40,8 @@ def density_prior(rig: Rig, track: Track, centres: Tensor, inside: Tensor) -> Te
     identity, expression = torch.from_numpy(track.identity), torch.from_numpy(track.expression[track.valid]).mean(0)
     cubes, distance = _cubes(), torch.full((len(centres),), AIR)
     chosen = cubes[inside[cubes].any(1)].view(-1)
-    distance[chosen] = signed_distance(rig, rig.vertices(identity, expression, head_only=True), centres[chosen])
+    surface = rig.vertices(identity, expression, head_only=True)
+    distance.index_copy_(0, chosen, signed_distance(rig, surface, centres.index_select(0, chosen)))
     near = (-distance * SLOPE).clamp(OUTSIDE_LOGIT, INSIDE_LOGIT)
     return near - FAR_SLOPE * (distance + OUTSIDE_LOGIT / SLOPE).clamp_min(0)
 
@@ -47,28 +49,30 @@ def density_prior(rig: Rig, track: Track, centres: Tensor, inside: Tensor) -> Te
 def signed_distance(rig: Rig, vertices: Tensor, points: Tensor) -> Tensor:
     """Distance (N,) of points (N, 3) to the nearest vertex of the head's outside, metres, negative inside.
 
-    The sign is that of the nearest vertex's normal, which is right but for a few cells in sharp folds.
+    The sign is that of the nearest vertex's normal, which is right but for a few cells in sharp folds. Fast where a point lies beside
+    the one before it.
     """
     parts = torch.tensor([rig.part_names.index(name) for name in OUTSIDE if name in rig.part_names])
     chosen = torch.isin(rig.parts[: len(vertices)], parts)
-    normals = vertex_normals(vertices, rig.faces[: rig.head_faces])[chosen]
-    surface = vertices[chosen]
-    found = nearest(points, surface)
-    away = points - surface[found]
-    return away.norm(dim=1) * torch.where((away * normals[found]).sum(1) < 0, -1.0, 1.0)
+    normals = vertex_normals(vertices, rig.faces[: rig.head_faces])
+    return from_nearest(points, vertices[chosen], normals[chosen])
 
 
-def nearest(points: Tensor, vertices: Tensor) -> Tensor:
-    """Which of the vertices (V, 3) is nearest to each of the points (N, 3): (N,) int64. Fast where a point lies beside the one before."""
-    points, vertices = points.double(), vertices.double()
+def from_nearest(points: Tensor, vertices: Tensor, normals: Tensor) -> Tensor:
+    """Distance (N,) of points (N, 3) from the nearest one of the vertices (V, 3), negative behind its normal (V, 3)."""
+    places, surface, outwards = (each.contiguous().numpy() for each in (points, vertices, normals))
     if has_kernels():
-        from castfield.systems.shape_kernels import nearest as run
+        from castfield.systems import shape_kernels as kernels
 
-        found = torch.empty(len(points), dtype=torch.int64)
-        run(points.T.contiguous().numpy(), vertices.T.contiguous().numpy(), found.numpy())
-        return found
+        nearest, distance = np.empty(len(places), np.int64), np.empty(len(places), np.float32)
+        kernels.nearest(places, surface, nearest)
+        kernels.signed_distance(places, surface, outwards, nearest, distance)
+        return torch.from_numpy(distance)
     # A tree finds in a tenth of a second what all pairs of distances take two for.
-    return torch.from_numpy(cKDTree(vertices.numpy()).query(points.numpy())[1])
+    nearest = cKDTree(surface).query(places)[1]
+    (x, y, z), (u, v, w) = (places - surface[nearest]).T, outwards[nearest].T
+    distance = np.sqrt(x * x + y * y + z * z)  # PyTorch's square root of many is not always the rounded one
+    return torch.from_numpy(np.where(x * u + y * v + z * w < 0, -distance, distance))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The nearest vertex of a head, and the votes of a mask, as CPU kernels (Numba); `shape.py` and `hull.py` say what for."""
+"""Distances from a head, and the votes of a mask, as CPU kernels (Numba); `shape.py` and `hull.py` say what for."""
 
 from __future__ import annotations
 
@@ -8,67 +8,100 @@ from castfield.fields.kernels import exact, jit, single
 
 LARGE, SMALL = 512, 64
 """Points that are looked at together, first and then: the fewer they are, the fewer vertices are left for them."""
+SLACK = 1e-9
+"""Square metres by which a vertex must be further than another one to be out, so that no rounding decides."""
 
 
 @jit
-def _near(x, y, z, vertices, count, left):
+def _span(at):
+    """Middle and half length of what holds the numbers `at` (N,)."""
+    low, high = at[0], at[0]
+    for n in range(1, len(at)):
+        low, high = at[n] if at[n] < low else low, at[n] if at[n] > high else high
+    return (low + high) / 2, (high - low) / 2
+
+
+@jit
+def _near(x, y, z, vertices, count, left, excess):
     """Of the first `count` vertices (4, V) those that may be the nearest to some point x, y, z (N,): copied to `left`; how many.
 
-    A vertex is out when the box round the points is further from it, at its nearest, than from another one at its furthest.
+    How much further a vertex is than another one, in squares, is linear in the point, and so largest and least at corners of the box
+    round the points. A vertex is out when it is further, in the whole box, than the vertex nearest to the box's middle.
+    excess (V,): room for these least differences.
     """
-    mx, my, mz = (x.min() + x.max()) / 2, (y.min() + y.max()) / 2, (z.min() + z.max()) / 2
-    hx, hy, hz = x.max() - mx, y.max() - my, z.max() - mz
-    limit, kept = np.inf, 0
+    (mx, hx), (my, hy), (mz, hz) = _span(x), _span(y), _span(z)
     for v in range(count):
-        dx, dy, dz = abs(vertices[0, v] - mx), abs(vertices[1, v] - my), abs(vertices[2, v] - mz)
-        limit = min(limit, (dx + hx) ** 2 + (dy + hy) ** 2 + (dz + hz) ** 2)
+        excess[v] = (vertices[0, v] - mx) ** 2 + (vertices[1, v] - my) ** 2 + (vertices[2, v] - mz) ** 2
+    best, limit = 0, excess[0]
+    for v in range(1, count):
+        if excess[v] < limit:
+            best, limit = v, excess[v]
+    ax, ay, az = vertices[0, best], vertices[1, best], vertices[2, best]
     for v in range(count):
-        for k in range(4):
-            left[k, kept] = vertices[k, v]
-        dx, dy, dz = abs(vertices[0, v] - mx) - hx, abs(vertices[1, v] - my) - hy, abs(vertices[2, v] - mz) - hz
-        kept += max(dx, 0.0) ** 2 + max(dy, 0.0) ** 2 + max(dz, 0.0) ** 2 <= limit
+        excess[v] -= 2 * (hx * abs(vertices[0, v] - ax) + hy * abs(vertices[1, v] - ay) + hz * abs(vertices[2, v] - az))
+    kept = 0
+    for v in range(count):
+        if excess[v] <= limit + SLACK:
+            for k in range(4):
+                left[k, kept] = vertices[k, v]
+            kept += 1
     return kept
 
 
 @single
 def nearest(points, vertices, found):
-    """Which of the vertices (3, V) is nearest to each of the points (3, N), float64: found (N,). The first one of equals."""
-    every = np.empty((4, vertices.shape[1]))  # places and numbers
-    every[:3], every[3] = vertices, np.arange(vertices.shape[1])
-    some, few = np.empty_like(every), np.empty_like(every)
+    """Which of the vertices (V, 3) is nearest to each of the points (N, 3), float32: found (N,). The first one of equals."""
+    every = np.empty((4, len(vertices)))  # places and numbers
+    every[:3], every[3] = vertices.T, np.arange(len(vertices))
+    some, few, excess = np.empty_like(every), np.empty_like(every), np.empty(len(vertices))
     x, y, z, least, which = np.empty(LARGE), np.empty(LARGE), np.empty(LARGE), np.empty(SMALL), np.empty(SMALL)
-    for first in range(0, len(found), LARGE):
+    for first in range(0, len(points), LARGE):
         for n in range(LARGE):  # the last lot is filled up with the last point
-            at = min(first + n, len(found) - 1)
-            x[n], y[n], z[n] = points[0, at], points[1, at], points[2, at]
-        many = _near(x, y, z, every, every.shape[1], some)
+            x[n], y[n], z[n] = points[min(first + n, len(points) - 1)]
+        many = _near(x, y, z, every, every.shape[1], some, excess)
         for begin in range(0, LARGE, SMALL):
             a, b, c = x[begin : begin + SMALL], y[begin : begin + SMALL], z[begin : begin + SMALL]
             least[:] = np.inf
-            for v in range(_near(a, b, c, some, many, few)):
+            for v in range(_near(a, b, c, some, many, few, excess)):
                 vx, vy, vz, number = few[0, v], few[1, v], few[2, v], few[3, v]  # here, so that the loop becomes one of vectors
                 for n in range(SMALL):
                     square = (a[n] - vx) ** 2 + (b[n] - vy) ** 2 + (c[n] - vz) ** 2
                     closer = square < least[n]
                     least[n] = square if closer else least[n]
                     which[n] = number if closer else which[n]
-            for n in range(min(SMALL, len(found) - first - begin)):
+            for n in range(min(SMALL, len(points) - first - begin)):
                 found[first + begin + n] = which[n]
 
 
 @exact
-def vote(mask, layer, line, near, votes):
-    """Add mask (S, S) uint8 to votes (D, D, D) at homogeneous pixels layer (3, D, D) + line (3, D); to the bit as PyTorch has them.
+def signed_distance(points, vertices, normals, nearest, distance):
+    """Distances (N,) of the points (N, 3) from their `nearest` (N,) of the vertices (V, 3), negative behind its normal. All float32."""
+    for n in range(len(points)):
+        point, vertex, normal = points[n], vertices[nearest[n]], normals[nearest[n]]
+        x, y, z = point[0] - vertex[0], point[1] - vertex[1], point[2] - vertex[2]
+        length = np.sqrt(x * x + y * y + z * z)
+        distance[n] = -length if x * normal[0] + y * normal[1] + z * normal[2] < 0 else length
 
-    near: the least depth, metres.
+
+@exact
+def vote(mask, camera, x, y, z, near, votes):
+    """Add mask (S, S) uint8 to votes (D, D, D) of cells at x, y and z (D,), seen by the camera (3, 4); to the bit as PyTorch has them.
+
+    near: the least depth, metres. All float32.
     """
     cells, last, zero = len(votes), np.float32(len(mask) - 1), np.float32(0)
-    flat, at = mask.reshape(-1), np.empty(cells, np.int32)
-    for z in range(cells):
-        for y in range(cells):
-            for x in range(cells):  # apart from what looks up, so that the loop becomes one of vectors
-                depth = max(layer[2, y, x] + line[2, z], near)
-                column = np.int32(min(max((layer[0, y, x] + line[0, z]) / depth, zero), last))
-                at[x] = np.int32(min(max((layer[1, y, x] + line[1, z]) / depth, zero), last)) * np.int32(len(mask)) + column
-            for x in range(cells):
-                votes[z, y, x] += flat[at[x]]
+    flat, at, row = mask.reshape(-1), np.empty(cells, np.int32), np.empty((cells, 3, cells), np.float32)
+    for j in range(cells):
+        for k in range(3):
+            for i in range(cells):
+                row[j, k, i] = camera[k, 0] * x[i] + camera[k, 1] * y[j]
+    for layer in range(cells):
+        across, down, away = (camera[0, 2] * z[layer] + camera[0, 3], camera[1, 2] * z[layer] + camera[1, 3],
+                              camera[2, 2] * z[layer] + camera[2, 3])  # fmt: skip
+        for j in range(cells):
+            for i in range(cells):  # apart from what looks up, so that the loop becomes one of vectors
+                depth = max(row[j, 2, i] + away, near)
+                column = np.int32(min(max((row[j, 0, i] + across) / depth, zero), last))
+                at[i] = np.int32(min(max((row[j, 1, i] + down) / depth, zero), last)) * np.int32(len(mask)) + column
+            for i in range(cells):
+                votes[layer, j, i] += flat[at[i]]
