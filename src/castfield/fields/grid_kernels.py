@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 from numba import prange
 
-from castfield.fields.kernels import ONE, jit, parallel, place
+from castfield.fields.kernels import HALF, ONE, jit, parallel
 from castfield.fields.vectors import add, add_product, add_scaled, fetch, load, store, where_positive, zeros
 
 ROWS = 64
@@ -25,60 +25,65 @@ TILE = 4
 
 
 @jit
-def _corners(line, column, lines, columns, start):
-    """The four texels round a place on a plane that starts at texel `start`, and their weights."""
-    y0, y1, v = place(line, lines)
-    x0, x1, u = place(column, columns)
-    top, bottom = start + y0 * columns, start + y1 * columns
-    return top + x0, top + x1, bottom + x0, bottom + x1, (ONE - v) * (ONE - u), (ONE - v) * u, v * (ONE - u), v * u
+def _places(at, texels, low, share):
+    """Coordinates at (ROWS,) in [-1, 1] among `texels` texels: the lower neighbours (ROWS,), never the last, and the upper ones' weights.
+
+    Apart from what looks up, so that the loop becomes one of vectors.
+    """
+    for n in range(ROWS):
+        inside = min(max(((at[n] + ONE) * np.float32(texels) - ONE) * HALF, np.float32(0)), np.float32(texels - 1))
+        low[n] = min(np.int32(inside), np.int32(texels - 2))
+        share[n] = inside - np.float32(low[n])
 
 
 @jit
-def _bilinear(to, planes, line, column, lines, columns, start):
-    """`to` plus what the plane from texel `start` on has at a place."""
-    i0, i1, i2, i3, w0, w1, w2, w3 = _corners(line, column, lines, columns, start)
-    to = add_scaled(to, w0, load(to, planes, i0 * len(to)))
-    to = add_scaled(to, w1, load(to, planes, i1 * len(to)))
-    to = add_scaled(to, w2, load(to, planes, i2 * len(to)))
-    return add_scaled(to, w3, load(to, planes, i3 * len(to)))
+def _bilinear(to, planes, first, columns, u, v):
+    """`to` plus what the plane has between texel `first` and those beside and below it."""
+    C, below = len(to), (first + columns) * len(to)
+    to = add_scaled(to, (ONE - v) * (ONE - u), load(to, planes, first * C))
+    to = add_scaled(to, (ONE - v) * u, load(to, planes, first * C + C))
+    to = add_scaled(to, v * (ONE - u), load(to, planes, below))
+    return add_scaled(to, v * u, load(to, planes, below + C))
 
 
 @jit
-def _spread(gradient, planes, line, column, lines, columns, start):
+def _spread(gradient, planes, first, columns, u, v):
     """Add a gradient to the four texels from which `_bilinear` has its value."""
-    i0, i1, i2, i3, w0, w1, w2, w3 = _corners(line, column, lines, columns, start)
-    store(add_scaled(load(gradient, planes, i0 * len(gradient)), w0, gradient), planes, i0 * len(gradient))
-    store(add_scaled(load(gradient, planes, i1 * len(gradient)), w1, gradient), planes, i1 * len(gradient))
-    store(add_scaled(load(gradient, planes, i2 * len(gradient)), w2, gradient), planes, i2 * len(gradient))
-    store(add_scaled(load(gradient, planes, i3 * len(gradient)), w3, gradient), planes, i3 * len(gradient))
+    C, below = len(gradient), (first + columns) * len(gradient)
+    store(add_scaled(load(gradient, planes, first * C), (ONE - v) * (ONE - u), gradient), planes, first * C)
+    store(add_scaled(load(gradient, planes, first * C + C), (ONE - v) * u, gradient), planes, first * C + C)
+    store(add_scaled(load(gradient, planes, below), v * (ONE - u), gradient), planes, below)
+    store(add_scaled(load(gradient, planes, below + C), v * u, gradient), planes, below + C)
 
 
 @jit
-def _level(zero, planes, point, sides, depth, start):
+def _level(zero, planes, low, share, n, sides, depth, start):
     """What one level has at a point: the sum of its planes over (y, x), (y, z) and (x, z)."""
-    x, y, z = point[0], point[1], point[2]
-    found = _bilinear(zero, planes, y, x, sides, sides, start)
-    found = _bilinear(found, planes, y, z, sides, depth, start + sides * sides)
-    return _bilinear(found, planes, x, z, sides, depth, start + sides * (sides + depth))
+    x, y, z = int(low[0, n]), int(low[1, n]), int(low[2, n])
+    u, v, w = share[0, n], share[1, n], share[2, n]
+    found = _bilinear(zero, planes, start + y * sides + x, sides, u, v)
+    start += sides * sides
+    found = _bilinear(found, planes, start + y * depth + z, depth, w, v)
+    return _bilinear(found, planes, start + sides * depth + x * depth + z, depth, w, u)
 
 
 @jit
-def _fetch(planes, line, column, lines, columns, start, channels):
+def _fetch(planes, first, columns, channels):
     """Have the four texels fetched that `_bilinear` is going to look up."""
-    i0, i1, i2, i3, _, _, _, _ = _corners(line, column, lines, columns, start)
-    fetch(planes, i0 * channels)
-    fetch(planes, i1 * channels)
-    fetch(planes, i2 * channels)
-    fetch(planes, i3 * channels)
+    fetch(planes, first * channels)
+    fetch(planes, (first + 1) * channels)
+    fetch(planes, (first + columns) * channels)
+    fetch(planes, (first + columns + 1) * channels)
 
 
 @jit
-def _fetch_level(planes, point, sides, depth, start, channels):
+def _fetch_level(planes, low, n, sides, depth, start, channels):
     """Have the texels fetched that `_level` is going to look up."""
-    x, y, z = point[0], point[1], point[2]
-    _fetch(planes, y, x, sides, sides, start, channels)
-    _fetch(planes, y, z, sides, depth, start + sides * sides, channels)
-    _fetch(planes, x, z, sides, depth, start + sides * (sides + depth), channels)
+    x, y, z = int(low[0, n]), int(low[1, n]), int(low[2, n])
+    _fetch(planes, start + y * sides + x, sides, channels)
+    start += sides * sides
+    _fetch(planes, start + y * depth + z, depth, channels)
+    _fetch(planes, start + sides * depth + x * depth + z, depth, channels)
 
 
 @jit
@@ -156,7 +161,7 @@ def _sum_rows(start, x):
 @cache
 def field_kernels(channels: int, levels: int, width: int) -> tuple[Callable[..., None], Callable[..., None], Callable[..., None]]:
     """(forward, backward, scatter) of a field with so many channels, levels (the expression's is one) and units."""
-    C, F, W = int(channels), int(channels * levels), int(width)
+    C, F, W, L = int(channels), int(channels * levels), int(width), int(levels)
 
     @parallel
     def forward(unit, planes, sides, moved, moved_sides, bias, entry, hidden, hidden_bias, last, last_bias, features, kept, out):
@@ -174,16 +179,22 @@ def field_kernels(channels: int, levels: int, width: int) -> tuple[Callable[...,
                 found, one, two = features[b, first : first + ROWS], kept[0, b, first : first + ROWS], kept[1, b, first : first + ROWS]
             else:
                 found, one, two = np.empty((ROWS, F), np.float32), np.empty((ROWS, W), np.float32), np.empty((ROWS, W), np.float32)
+            low, share, at = np.empty((L, 3, ROWS), np.int32), np.empty((L, 3, ROWS), np.float32), np.empty(ROWS, np.float32)
+            for axis in range(3):
+                for n in range(ROWS):
+                    at[n] = unit[b, min(first + n, points - 1), axis]
+                for k in range(L):
+                    level = sides[k] if k < L - 1 else moved_sides[0]
+                    _places(at, level[1] if axis == 2 else level[0], low[k, axis], share[k, axis])
             zero = zeros(C)
             for n in range(ROWS):
-                p, start = min(first + n, points - 1), 0
-                coming = unit[b, min(p + AHEAD, points - 1)]
-                for k in range(len(sides)):
-                    _fetch_level(planes[b // group], coming, sides[k, 0], sides[k, 1], start, C)
-                    store(_level(zero, planes[b // group], unit[b, p], sides[k, 0], sides[k, 1], start), found, n * F + k * C)
+                start, coming = 0, min(n + AHEAD, ROWS - 1)
+                for k in range(L - 1):
+                    _fetch_level(planes[b // group], low[k], coming, sides[k, 0], sides[k, 1], start, C)
+                    store(_level(zero, planes[b // group], low[k], share[k], n, sides[k, 0], sides[k, 1], start), found, n * F + k * C)
                     start += sides[k, 0] * (sides[k, 0] + 2 * sides[k, 1])
-                _fetch_level(moved[b], coming, moved_sides[0, 0], moved_sides[0, 1], 0, C)
-                store(_level(zero, moved[b], unit[b, p], moved_sides[0, 0], moved_sides[0, 1], 0), found, (n + 1) * F - C)
+                _fetch_level(moved[b], low[L - 1], coming, moved_sides[0, 0], moved_sides[0, 1], 0, C)
+                store(_level(zero, moved[b], low[L - 1], share[L - 1], n, moved_sides[0, 0], moved_sides[0, 1], 0), found, (n + 1) * F - C)
             _rectified(load(zeros(W), bias, b * W), found, entry, one)
             _rectified(load(zeros(W), hidden_bias, 0), one, hidden, two)
             _linear(load(zeros(4), last_bias, 0), two, last, out[b, first : first + ROWS])
@@ -239,10 +250,18 @@ def field_kernels(channels: int, levels: int, width: int) -> tuple[Callable[...,
             for t in range(start, start + lines * columns):
                 store(zeros(C), texels, t * C)
             column = k * C if task < own else F - C
+            low, share, at = np.empty((2, ROWS), np.int32), np.empty((2, ROWS), np.float32), np.empty(ROWS, np.float32)
             for b in range(b0, b1):
-                for p in range(points):
-                    reaches = load(zeros(C), gradient, (b * gradient.shape[1] + p) * F + column)
-                    _spread(reaches, texels, unit[b, p, first], unit[b, p, second], lines, columns, start)
+                for begin in range(0, points, ROWS):
+                    for n in range(ROWS):
+                        at[n] = unit[b, min(begin + n, points - 1), first]
+                    _places(at, lines, low[0], share[0])
+                    for n in range(ROWS):
+                        at[n] = unit[b, min(begin + n, points - 1), second]
+                    _places(at, columns, low[1], share[1])
+                    for n in range(min(ROWS, points - begin)):
+                        reaches = load(zeros(C), gradient, (b * gradient.shape[1] + begin + n) * F + column)
+                        _spread(reaches, texels, start + int(low[0, n]) * columns + int(low[1, n]), columns, share[1, n], share[0, n])
 
     return forward, backward, scatter
 
