@@ -19,7 +19,7 @@ from castfield.bench import hd
 from castfield.bench.crowd import film_stranger, load_stranger, stranger
 from castfield.bench.limits import step_cost
 from castfield.bench.memory import anonymous_mib, blank_clip, held, most_held
-from castfield.bench.parts import Bench
+from castfield.bench.parts import Bench, of_rounds
 from castfield.bench.plot import draw
 from castfield.bench.steps import step_parts
 from castfield.bench.table import NAMES, table
@@ -178,6 +178,17 @@ def test_the_most_that_was_held_is_seen_when_it_is_no_longer():
 
     before = anonymous_mib()
     assert before + 200 < most_held(work) < before + 320
+
+
+def test_ratios_are_taken_within_a_round():
+    slower = [{1: 2.0, 4: 3.0, 8: 4.2}, {1: 6.0, 4: 9.0, 8: 12.0}, {1: 2.0, 4: 3.2, 8: 3.8}]  # the machine was slow in the second
+    figures = of_rounds("real", slower)
+    assert figures["t_real"] == {"1": 2.0, "4": 3.2, "8": 4.2}
+    assert figures["t8_t1"] == 2.0
+    assert figures["t8_t1_rounds"] == {"1": 2.1, "2": 2.0, "3": 1.9}
+    lost = of_rounds("real", [*slower[:2], {1: 2.0, 4: 3.2, 8: None}])
+    assert lost["t8_t1"] is None, "a round in which the cast does not get there is not left out"
+    assert lost["t_real"] == {"1": 2.0, "4": 3.2, "8": None}
 
 
 def test_the_table_says_what_was_not_reached_and_the_plot_shows_both_curves(tmp_path):
