@@ -167,6 +167,18 @@ def test_without_latent_codes(tmp_path):
     render_frames(load_model(tmp_path), "a", *args, clip.focal, clip.background[:1])
 
 
+@pytest.mark.parametrize("latent", [True, False])
+def test_every_parameter_moves_once_and_what_is_looked_up_together_shares_its_mean_of_squares(latent):
+    system = build_model(small_config(latent=latent), CLIPS, None).system
+    groups = system.parameter_groups()
+    assert sorted(id(p) for group in groups for p in group.parameters) == sorted(id(p) for p in system.parameters())
+    shares = {id(p): group.together for group in groups for p in group.parameters}
+    assert {shares[id(p)] for p in system.field.people} == {system.config.channels}
+    # A code of each frame with two moments of its own is most of what a long clip takes of memory.
+    assert {shares[id(p)] for p in system.codes.tables} == {system.codes.latent_dim if latent else 1}
+    assert shares[id(system.codes.identity)] == shares[id(system.field.hidden.weight)] == 1
+
+
 def test_not_a_number_stops_with_reason_and_last_good_checkpoint(tmp_path, monkeypatch):
     config = small_config("grid")
     model, _ = train(config, CLIPS, None, steps=2)

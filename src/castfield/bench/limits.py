@@ -56,8 +56,9 @@ def step_cost(config: GridConfig, people: int, parameters: int) -> Cost:
     parameters: what the step moves, so without what belongs to people who are not in the batch.
     Operations: the network's three products and the mixing of the expression planes for every frame (three times: forward, and backward
     to weights and to inputs), and the look-ups' sums of twelve texels a level, twice. Traffic: Adam reads weight, gradient and two moments
-    and writes three of them, where planes have one second moment a texel; planes are read and their gradients written; the mixed
-    expression planes and their gradients are written and read; features, their gradients and two hidden layers wait for the way back.
+    and writes three of them, where planes have one second moment a texel (latent codes, too few to tell, one a frame); planes are read
+    and their gradients written; the mixed expression planes and their gradients are written and read; features, their gradients and two
+    hidden layers wait for the way back.
     What caches absorb, such as a texel that neighbouring samples share or the gradients of hidden layers, is not counted.
     """
     rays = config.frame_rays(people)

@@ -251,12 +251,15 @@ class GridSystem(MINeRF):
         return [p for p in self.parameters() if id(p) not in own]
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        config, planes = self.config, self.field.plane_parameters()
-        known = {id(p) for p in planes}
-        others = [p for p in self.parameters() if id(p) not in known]
+        """What stands side by side shares a mean of squares: a texel's channels, and the numbers of a frame's latent code."""
+        config, planes, tables = self.config, self.field.plane_parameters(), list(self.codes.tables)
+        apart = {id(p) for p in (*planes, *tables)}
+        others = [p for p in self.parameters() if id(p) not in apart]
+        rate = config.lr_network, config.lr_network * config.lr_end
         return [
             ParameterGroup(planes, config.lr, config.lr * config.lr_end, config.channels),
-            ParameterGroup(others, config.lr_network, config.lr_network * config.lr_end),
+            ParameterGroup(tables, *rate, max(1, self.codes.latent_dim)),
+            ParameterGroup(others, *rate),
         ]
 
     @torch.no_grad()
