@@ -9,7 +9,7 @@ import torch
 from castfield.rigs import response
 from castfield.rigs.response import Answers
 from castfield.rigs.stored import VIEW_TERMS, view_terms
-from castfield.tracking.face_model import rotation_matrix
+from castfield.tracking.face_model import FaceModel, rotation_matrix
 
 PEOPLE, EACH, ACTIONS, TRAITS, POINTS = 40, 10, 5, 3, 12
 
@@ -92,5 +92,5 @@ def test_a_rig_without_a_response_sees_its_own_mesh(rig, tmp_path):
     again = Rig.load(tmp_path / "rig.npz")
     nothing = torch.zeros(rig.identity_dim), torch.zeros(rig.d)
     torch.testing.assert_close(again.seen(*nothing), plain.landmarks(*nothing))
-    assert len(again.landmark_modes) == 0
-    assert len(rig.landmark_modes) == response.MODES
+    assert len(FaceModel.of(again, answered=True).modes) == 0
+    assert len(FaceModel.of(rig, answered=True).modes) == response.MODES

@@ -60,10 +60,6 @@ class HeadModel(Protocol):
     def landmark_view(self) -> Tensor:
         """(5, 478, 3) what each of the `view_terms` adds to them."""
 
-    @property
-    def landmark_modes(self) -> Tensor:
-        """(K, 478, 3) modes of the tracker's error in a frame."""
-
 
 @dataclass(frozen=True)
 class Rig(StoredRig[Tensor]):
@@ -108,13 +104,6 @@ class Rig(StoredRig[Tensor]):
         if self.landmark_response is None:
             return torch.zeros((VIEW_TERMS, LANDMARKS, 3))
         return self.landmark_response.split(self.answers)[3]
-
-    @property
-    def landmark_modes(self) -> Tensor:
-        """(K, 478, 3) metres: modes of the tracker's error in a frame, one standard deviation each; K may be 0."""
-        if self.landmark_response is None:
-            return torch.zeros((0, LANDMARKS, 3))
-        return self.landmark_response.split(self.answers)[4]
 
     def part(self, name: str) -> Tensor:
         """(V,) bool: vertices of a part."""

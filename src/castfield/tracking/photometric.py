@@ -195,15 +195,6 @@ def normal_equations(
     return equations_of(products)
 
 
-def shifts(samples: Samples, reference: Reference) -> np.ndarray:
-    """(T, 2) pixels: the shift of the picture that would bring each frame nearest to the reference, what is left of the pose error."""
-    error = samples.expected - samples.value
-    weight = samples.visible[:, None] * reference.precision / (1 + error**2 * reference.precision / 4)
-    square = np.einsum("tcn,tcin,tcjn->tij", weight, samples.gradient, samples.gradient) + 1e-9 * np.eye(2)
-    pull = np.einsum("tcn,tcin,tcn->ti", weight, samples.gradient, error)
-    return np.linalg.solve(square, pull[..., None])[..., 0]
-
-
 def _light(value: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gain and offset (T, C) that bring `value` (T, C, N) nearest to `target` (C, N), in mean weighted squares."""
     total = np.maximum(weight.sum(-1), 1e-9)
