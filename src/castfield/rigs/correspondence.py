@@ -8,11 +8,17 @@ on the lower one. The mean distance that remains is the landmark's spread.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -40,6 +46,8 @@ CHUNK = 45
 """Views that are kept together: a few seconds' work."""
 KEPT = 64
 """Such files that stay in the scratch folder, some 10 MB; a bake makes fewer than 20, with a cast of another model's 40."""
+AT_ONCE = 4
+"""Views that are rendered and tracked at a time, at most, each by a thread."""
 KNEE_MM = 2.0
 """Distances are counted squared below this and linearly above, so that a picture tracked badly has little say."""
 
@@ -86,17 +94,17 @@ def attach(rig: Rig, tolerance_mm: float, colours: np.ndarray | None = None) -> 
     has a skin of its own, `colours` (V, 3) in 0 to 255, needs no paint.
     """
     everything = views(rig)
-    with Tracker() as tracker, tqdm(total=len(everything) + FIRST_PASS, desc="rig: landmarks", unit="view") as bar:
+    with several() as trackers, tqdm(total=len(everything) + FIRST_PASS, desc="rig: landmarks", unit="view") as bar:
         if colours is None:
-            rig = paint_brows(_locate(rig, everything[:FIRST_PASS], tracker, bar))
-        return _locate(rig, everything, tracker, bar, tolerance_mm, colours)
+            rig = paint_brows(_locate(rig, everything[:FIRST_PASS], trackers, bar))
+        return _locate(rig, everything, trackers, bar, tolerance_mm, colours)
 
 
 def _locate(
-    rig: Rig, pictures: list[View], tracker: Tracker, bar: tqdm, tolerance_mm: float = np.inf, colours: np.ndarray | None = None
+    rig: Rig, pictures: list[View], trackers: list[Tracker], bar: tqdm, tolerance_mm: float = np.inf, colours: np.ndarray | None = None
 ) -> Rig:
     """Render, track, and choose the points."""
-    points = observe(Camera(rig, colours), pictures, tracker, bar)
+    points = observe(Camera(rig, colours), pictures, trackers, bar)
     found = np.isfinite(points).all((1, 2))
     kept = [view for view, is_face in zip(pictures, found, strict=True) if is_face]
     if len(kept) < 0.8 * len(pictures):
@@ -106,32 +114,43 @@ def _locate(
     return locate(rig, kept, points[found], tolerance_mm)
 
 
-def observe(camera: Camera, pictures: list[View], tracker: Tracker, bar: tqdm) -> np.ndarray:
-    """Points (S, 478, 2) in pixels that the tracker sees in pictures of the views, NaN where it finds no face.
+def observe(camera: Camera, pictures: list[View], trackers: list[Tracker], bar: tqdm) -> np.ndarray:
+    """Points (S, 478, 2) in pixels that a tracker sees in pictures of the views, NaN where it finds no face; as many at once as trackers.
 
     They are kept in the scratch folder, CHUNK views at a time: a bake that was killed goes on where it was. What has not been used for
     long goes.
     """
-    alike, parts = fingerprint(Path(__file__).parent, camera.fingerprint(), version("mediapipe")), []
-    for at in range(0, len(pictures), CHUNK):
-        views = pictures[at : at + CHUNK]
+    alike = fingerprint(Path(__file__).parent, camera.fingerprint(), version("mediapipe"))
+    free: SimpleQueue[tuple[Camera, Tracker]] = SimpleQueue()
+    for tracker in trackers:
+        free.put((camera.twin(), tracker))
+
+    def seen(views: list[View]) -> np.ndarray:
         path = scratch("rigs", f"{fingerprint(alike, [asdict(view) for view in views])}.npz")
-        if not path.exists():
-            seen = np.full((len(views), LANDMARKS, 2), np.nan, np.float32)
-            for k, view in enumerate(views):
-                points = tracker(camera.render(view))
-                if points is not None:
-                    seen[k] = points
-                bar.update()
-            write_npz(path, seen=seen)
-        else:
+        if path.exists():
             path.touch()
             bar.update(len(views))
+        else:
+            own, tracker = free.get()
+            try:
+                write_npz(path, seen=np.stack([_tracked(own, tracker, view, bar) for view in views]))
+            finally:
+                free.put((own, tracker))
         with np.load(path) as kept:
-            parts.append(kept["seen"])
+            return kept["seen"]
+
+    with ThreadPoolExecutor(len(trackers)) as pool:
+        parts = list(pool.map(seen, [pictures[at : at + CHUNK] for at in range(0, len(pictures), CHUNK)]))
     for path in sorted(scratch("rigs", "x").parent.glob("*.npz"), key=lambda kept: kept.stat().st_mtime)[:-KEPT]:
         path.unlink(missing_ok=True)
     return np.concatenate(parts)
+
+
+def _tracked(camera: Camera, tracker: Tracker, view: View, bar: tqdm) -> np.ndarray:
+    """What the tracker sees of a view: (478, 2) float32 in pixels, NaN where it finds no face."""
+    points = tracker(camera.render(view))
+    bar.update()
+    return np.full((LANDMARKS, 2), np.nan, np.float32) if points is None else points
 
 
 def paint_brows(rig: Rig) -> Rig:
@@ -217,6 +236,12 @@ class Camera:
         self.hollow = "mouth" not in rig.part_names
         painted = bool(rig.faces_of("brows").any())
         self.brows = brow_map(rig) if painted else np.zeros((480, 480), dtype=bool)
+
+    def twin(self) -> Camera:
+        """The same for another thread."""
+        twin = copy.copy(self)
+        twin.caster = RayCaster(self.faces)
+        return twin
 
     def fingerprint(self) -> str:
         """Digest of all that decides on a picture but for the view."""
@@ -351,3 +376,10 @@ class Tracker:
             return None
         height, width = picture.shape[:2]
         return np.array([(p.x * width, p.y * height) for p in found[0].landmark], dtype=np.float32)
+
+
+@contextmanager
+def several() -> Iterator[list[Tracker]]:
+    """As many trackers as there are processors, at most AT_ONCE. They begin one after the other: each is silenced for that moment."""
+    with ExitStack() as opened:
+        yield [opened.enter_context(Tracker()) for _ in range(min(AT_ONCE, len(os.sched_getaffinity(0))))]

@@ -44,6 +44,7 @@ class RayCaster:
         """faces: (F, 3) vertex indices."""
         self.faces = np.ascontiguousarray(faces, dtype=np.int32)
         self._mesh: Any = None
+        _engine()  # begins here, where there is one thread: while it does, the process is silent
 
     def cast(
         self,

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from castfield.errors import CastfieldError
 from castfield.rigs.base import Rig
-from castfield.rigs.correspondence import Camera, Tracker, View, observe, turned_view
+from castfield.rigs.correspondence import Camera, View, observe, several, turned_view
 from castfield.rigs.stored import view_terms
 
 PEOPLE, PER_PERSON = 45, 12
@@ -89,8 +89,8 @@ def views(rig: Rig) -> list[View]:
 def ask(rig: Rig, pictures: list[View]) -> Answers:
     """Render the views small, as a tracker sees faces anyway, and compare."""
     camera = Camera(rig, size=256)
-    with Tracker() as tracker, tqdm(total=len(pictures), desc="rig: response", unit="view") as bar:
-        points = observe(camera, pictures, tracker, bar)
+    with several() as trackers, tqdm(total=len(pictures), desc="rig: response", unit="view") as bar:
+        points = observe(camera, pictures, trackers, bar)
     found = np.isfinite(points).all((1, 2))
     tracked, kept = points[found], [view for view, is_face in zip(pictures, found, strict=True) if is_face]
     if len(kept) < 0.8 * len(pictures):
