@@ -11,6 +11,7 @@ import re
 import types
 import typing
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -317,14 +318,15 @@ LIMITS: dict[str, tuple[float, float]] = {
     "frames.margin": (0.0, 3.0),
     "frames.min_seconds": (0.2, 3600.0),
     "frames.max_seconds": (0.2, 36000.0),
+    "train.grid.channels": (3, 1024),
+    "train.grid.width": (6, 4096),
 }
 """Least and greatest value of numbers that not every non-negative one will do for."""
 
 
 def _check_limits(config: Config, where: str) -> None:
     for key, (least, most) in LIMITS.items():
-        section, _, name = key.partition(".")
-        value = getattr(getattr(config, section), name)
+        value: Any = reduce(getattr, key.split("."), config)
         if not least <= value <= most:
             raise ConfigError("an impossible value", expected=f"{least:g} to {most:g}", found=value, where=f"{where}: {key}")
     if config.frames.min_seconds > config.frames.max_seconds:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_scene import made_clip
+from made_scene import made_clip, made_rig
 
 from castfield.errors import CastfieldError
 from castfield.manifest import Manifest, Source
 from castfield.systems import load_model, personalize, train
+from castfield.systems.model import build_model
 from castfield.systems.personal import adopt, first_seconds, personalize_cast, without_person
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -47,6 +48,22 @@ def test_the_module_is_frozen_and_what_is_the_persons_moves(field, tmp_path):
         assert load_model(tmp_path / clip.clip).clips == (clip.clip,)
     again, _ = personalize(config, load_model(tmp_path / "generic"), CLIPS[3], tmp_path / "again")
     assert (tmp_path / "again/model.pt").read_bytes() == (tmp_path / "d/model.pt").read_bytes()
+
+
+@pytest.mark.parametrize("identity", ["planes", "conditioning"])
+def test_a_newcomer_begins_with_their_own_colours(identity, tmp_path):
+    config, rig = small_config(identity=identity), made_rig()
+    generic = build_model(config, CLIPS[:3], rig)
+    (planes,) = adopt(generic, CLIPS[3], rig).system.field.people
+    alone = build_model(config, CLIPS[3:], rig).system.field.people[0]
+    everybody = torch.stack(list(generic.system.field.people)).mean(0)
+    painted = (alone != 0).any(1)
+    assert painted.sum() == 16 * 16, "the finest level's frontal plane"
+    if identity == "planes":
+        assert torch.equal(planes[painted], alone[painted])
+        assert not torch.equal(alone[painted], everybody[painted])
+    else:  # all share one set, which stays
+        assert torch.equal(planes, everybody)
 
 
 def test_only_the_first_seconds_that_are_not_held_out_are_used():

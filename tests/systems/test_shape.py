@@ -12,7 +12,7 @@ from castfield.fields.planes import CELLS, cell_centres
 from castfield.geometry import project
 from castfield.images import grow
 from castfield.systems.hull import SHARE, visual_hull
-from castfield.systems.shape import density_prior, signed_distance, vertex_normals
+from castfield.systems.shape import density_prior, enclosed, front, head_distance, signed_distance, vertex_normals, with_hair
 
 RADIUS = 0.08
 
@@ -70,7 +70,7 @@ def test_the_distance_is_that_of_the_nearest_of_all_vertices(count, size, monkey
 def test_prior_is_opaque_inside_and_air_outside():
     clip = made_clip("a", 10, 16)
     centres = cell_centres()
-    prior = density_prior(Ball(), clip.track, centres, torch.ones(len(centres), dtype=torch.bool))
+    prior = density_prior(head_distance(Ball(), clip.track, centres, torch.ones(len(centres), dtype=torch.bool)))
     middle = torch.tensor([0.1 * clip.track.expression[:, 0].mean(), 0.0, 0.0])
     distance = (centres - middle).norm(dim=1) - RADIUS
     density = to_density(prior)
@@ -82,9 +82,9 @@ def test_prior_is_opaque_inside_and_air_outside():
 
 def test_the_prior_is_air_where_the_masks_see_none_of_the_head():
     clip, centres = made_clip("a", 10, 16), cell_centres()
-    everywhere = density_prior(Ball(), clip.track, centres, torch.ones(len(centres), dtype=torch.bool))
+    everywhere = density_prior(head_distance(Ball(), clip.track, centres, torch.ones(len(centres), dtype=torch.bool)))
     left = centres[:, 0] < 0
-    prior = density_prior(Ball(), clip.track, centres, left)
+    prior = density_prior(head_distance(Ball(), clip.track, centres, left))
     assert torch.equal(prior[left], everywhere[left])
     beyond = centres[:, 0] > 0.03  # further than a cube of cells, all of which are looked at where one may hold the head
     assert everywhere[beyond].max() > 0 > prior[beyond].max()
@@ -120,3 +120,50 @@ def test_hull_holds_the_head_and_not_the_rest():
     assert inside[head].all()
     beside = (centres[:, 0].abs() > 0.14) & (centres[:, 2].abs() < 0.05)
     assert not inside[beside].any()
+
+
+def test_what_lies_between_solid_cells_is_enclosed():
+    solid = torch.zeros(CELLS, CELLS, CELLS, dtype=torch.bool)
+    solid[10:30, 10:30, 10:30] = True
+    solid[15:30, 14:26, 14:26] = False  # a hole that is open to the front, as between lips
+    solid[40, 5, 5] = True  # something apart
+    found = enclosed(solid.view(-1)).view_as(solid)
+    expected = solid.clone()
+    expected[15:30, 14:26, 14:26] = True
+    assert torch.equal(found, expected)
+    assert not enclosed(torch.zeros(CELLS**3, dtype=torch.bool)).any()
+
+
+def ball_distance(middle: float = 0.0) -> torch.Tensor:
+    """The cells' distances from a ball whose middle lies at this x."""
+    return (cell_centres() - torch.tensor([middle, 0.0, 0.0])).norm(dim=1) - RADIUS
+
+
+def test_the_front_of_a_head_is_where_a_camera_sees_it():
+    centres = cell_centres().view(CELLS, CELLS, CELLS, 3)
+    x, y, z = centres[0, :, :, 0], centres[0, :, :, 1], centres[:, 0, 0, 2]
+    depth, cell = torch.from_numpy(front(ball_distance())), float(z[1] - z[0])
+    away = (x * x + y * y).sqrt()
+    on = away < 0.9 * RADIUS
+    truth = (RADIUS**2 - away[on] ** 2).sqrt()
+    assert ((depth[on] - truth).abs() < cell).all()
+    assert (depth[away > RADIUS + 0.01].abs() < cell).all(), "beside the ball it is nearest at its middle"
+
+
+def test_hair_is_what_the_masks_hold_beside_the_head():
+    distance, centres = ball_distance(), cell_centres()
+    cover = np.zeros((96, 96), np.float32)
+    cover[:, :48] = 1.0  # everything on the left
+    inside = centres[:, 1] > -0.1
+    found = with_hair(distance, inside, cover)
+    changed = found != distance
+    assert torch.equal(found[distance < 0], distance[distance < 0]), "the head stays"
+    assert (found[changed] < 0).all()
+    assert density_prior(found[changed]).min() > 0
+    assert (centres[changed, 0] < 0).all()
+    assert inside[changed].all()
+    beside = (centres[:, 0] < -RADIUS - 0.01) & (centres[:, 0] > -RADIUS - 0.05) & (centres[:, 1:].norm(dim=1) < 0.02)
+    assert changed[beside].all()
+    assert beside.any()
+    assert (centres[changed, 2].abs() < 0.04).all(), "near the depth at which the head is nearest"
+    assert (distance[changed] < 0.09).all()

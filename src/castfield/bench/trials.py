@@ -63,7 +63,7 @@ def trial(
     """Train for `steps` steps, or up to the first one after so many `seconds`; at each of `marks` (seconds of training) the model is
     scored, until a score reaches `until` dB.
 
-    What comes before the first step (the mean head's prior, the masks' hull) counts as training; scoring does not.
+    What comes before the first step (head, hair and colours that a person starts from) counts as training; scoring does not.
     """
     torch.set_num_threads(config.train.threads)
     began = time.monotonic()

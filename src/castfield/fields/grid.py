@@ -16,11 +16,15 @@ from torch import Tensor, nn
 from castfield.config import GridConfig
 from castfield.fields.fast import cpu_kernels
 from castfield.fields.fused import WIDTHS, mix_planes, raw_density_and_colour
-from castfield.fields.planes import CELLS, look_up_all, look_up_grid, new_planes
+from castfield.fields.planes import CELLS, look_up_all, look_up_grid, new_planes, texels
 
 DENSITY_SCALE = 100.0
 """Densities are this many times the softplus of the network's output, per metre: a head is opaque within centimetres."""
 DENSITY_SHIFT = 1.0
+BRIGHTEST = 0.02
+"""How far from black and white a colour begins at least: their raw values would be infinite."""
+COLOUR_GAIN = 0.25
+"""Raw colour that one unit of a feature makes in the beginning: small, so that a first step of Adam does not break it."""
 
 
 def to_density(raw: Tensor) -> Tensor:
@@ -49,7 +53,7 @@ class GridField(nn.Module):
         super().__init__()
         self.config = config
         c = config.channels
-        self.people = nn.ParameterList(new_planes(config.resolutions, c) for _ in range(people))
+        self.people = nn.ParameterList(new_planes(config.resolutions, c, spread=0.0) for _ in range(people))
         self.expression = new_planes((config.expression_resolution,), c, config.expression_planes)
         self.mix = nn.Linear(condition + latent, config.expression_planes)
         self.entry = nn.Linear(c * (len(config.resolutions) + 1), config.width)
@@ -57,6 +61,31 @@ class GridField(nn.Module):
         self.hidden = nn.Linear(config.width, config.width)
         self.out = nn.Linear(config.width, 4)
         self.register_buffer("prior", torch.zeros(people, CELLS, CELLS, CELLS))
+        self._hand_colours_through()
+
+    @torch.no_grad()
+    def _hand_colours_through(self) -> None:
+        """Begin as a network whose colour is what three channels of the finest level hold.
+
+        A number passes a rectifier in two units: what is positive of it in one, what is negative in the other.
+        """
+        both, first = torch.cat([torch.eye(3), -torch.eye(3)]), self.config.channels * (len(self.config.resolutions) - 1)
+        units = len(both)
+        for of_units in (self.entry.weight, self.entry.bias, self.entry_condition.weight, self.hidden.bias):
+            of_units[:units] = 0
+        self.entry.weight[:units, first : first + 3] = both * COLOUR_GAIN
+        self.hidden.weight[:units] = torch.eye(units, self.config.width)
+        self.out.weight[1:], self.out.bias[1:] = 0, 0
+        self.out.weight[:, :units] = torch.cat([torch.zeros(1, units), both.T])
+
+    @torch.no_grad()
+    def paint(self, person: int, colour: Tensor, weight: float = 1.0) -> None:
+        """Have somebody look from the front as in colour, (side, side, 3) RGB in [0, 1] with the finest level's side.
+
+        weight: how far their colours move there from what they are.
+        """
+        finest, count = texels(self.config.resolutions[:-1]), colour.shape[0] * colour.shape[1]
+        self.people[person][finest : finest + count, :3].lerp_(torch.logit(colour.view(-1, 3), BRIGHTEST) / COLOUR_GAIN, weight)
 
     def prepare(self, people: Tensor, condition: Tensor, latent: Tensor) -> Prepared:
         """people (G,) whose planes to use, condition (B, o), latent (B, L), with the frames of each person side by side."""

@@ -51,6 +51,18 @@ class Spec:
     train: TrainConfig
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of a person before anything is learned."""
+
+    prior: Tensor
+    """(48^3,) of the raw density."""
+    inside: Tensor
+    """(48^3,) bool: cells that their masks allow."""
+    colour: Tensor | None
+    """(side, side, 3) RGB in [0, 1]: how they look from the front."""
+
+
 class MINeRF(nn.Module):
     """Module, codes and what both fields share. `PaperSystem` and `GridSystem` say how rays are rendered and scored."""
 
@@ -210,14 +222,14 @@ class GridSystem(MINeRF):
         raw, prior = self.field(unit, prepared)
         return rendered(raw, prior, lengths, background)
 
-    def start(self, person: int, prior: Tensor, inside: Tensor) -> None:
-        """What is known of a person beforehand: the prior of the raw density (48^3,), and the cells that their masks allow (48^3,)."""
-        shape = (CELLS, CELLS, CELLS)
-        if self.shared:  # identity enters only through the module, so all have the mean head
-            self.field.prior[0] += prior.reshape(shape) / len(self.spec.frames)
-        else:
-            self.field.prior[person] = prior.reshape(shape)
-        self.proposal.start(person, to_density(prior), inside)
+    def start(self, person: int, known: Known) -> None:
+        """Begin with what is known of a person."""
+        # Where identity enters only through the module, all have the mean head: each moves the mean of those before.
+        planes, weight = (0, 1 / (person + 1)) if self.shared else (person, 1.0)
+        self.field.prior[planes].lerp_(known.prior.view(CELLS, CELLS, CELLS), weight)
+        if known.colour is not None:
+            self.field.paint(planes, known.colour, weight)
+        self.proposal.start(person, to_density(known.prior), known.inside)
 
     def _groups(self, people: Tensor) -> Tensor:
         """Whose planes are looked up, once for each run of frames of one person."""

@@ -17,16 +17,17 @@ from castfield.errors import CastfieldError, nearest
 from castfield.fields.planes import cell_centres
 from castfield.images import ClipImages
 from castfield.rigs import Rig
+from castfield.systems.frontal import frontal_view
 from castfield.systems.hull import visual_hull
-from castfield.systems.mi_nerf import GridSystem, MINeRF, PaperSystem, Spec
-from castfield.systems.shape import density_prior
+from castfield.systems.mi_nerf import GridSystem, Known, MINeRF, PaperSystem, Spec
+from castfield.systems.shape import density_prior, front, head_distance, with_hair
 from castfield.training.checkpoints import write
 
 FORMAT = 4
 SYSTEMS: dict[tuple[str, str], type[MINeRF]] = {("mi_nerf", "grid"): GridSystem, ("mi_nerf", "mlp"): PaperSystem}
 
 AHEAD = 16
-"""People of whom something is known beforehand at a time: it takes half a MiB each until it is taken up."""
+"""People of whom something is known beforehand at a time: it takes two thirds of a MiB each until it is taken up."""
 
 
 @dataclass
@@ -99,18 +100,23 @@ def build_model(config: Config, images: Sequence[ClipImages], rig: Rig | None) -
     system = SYSTEMS[config.system, config.train.field](spec)
     if isinstance(system, GridSystem):
         system.balance(torch.from_numpy(np.concatenate([clip.track.expression[clip.train_frames] for clip in images])))
+        side = system.config.resolutions[-1]
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for first in range(0, len(images), AHEAD):
-                for person, known in enumerate(pool.map(lambda clip: beforehand(clip, rig), images[first : first + AHEAD]), first):
-                    system.start(person, *known)
+                for person, known in enumerate(pool.map(lambda clip: beforehand(clip, rig, side), images[first : first + AHEAD]), first):
+                    system.start(person, known)
     return Model(system, config.system, tuple(frames), frames, config.seed)
 
 
-def beforehand(clip: ClipImages, rig: Rig | None) -> tuple[Tensor, Tensor]:
-    """What the fit and the masks say of a person: the density's prior (48^3,), and which cells the masks allow (48^3,)."""
+def beforehand(clip: ClipImages, rig: Rig | None, side: int) -> Known:
+    """What the fit and the masks say of a person; their colours at side x side places."""
     centres = cell_centres()
     inside = visual_hull(clip, centres)
-    return density_prior(rig, clip.track, centres, inside) if rig else torch.zeros(len(centres)), inside
+    if rig is None:
+        return Known(torch.zeros(len(centres)), inside, None)
+    distance = head_distance(rig, clip.track, centres, inside)
+    view = frontal_view(clip, front(distance), side)
+    return Known(density_prior(with_hair(distance, inside, view.cover)), inside, torch.from_numpy(view.colour))
 
 
 def save_model(model: Model, folder: Path) -> Path:

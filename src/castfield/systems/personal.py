@@ -19,7 +19,7 @@ from castfield.manifest import Manifest
 from castfield.media import FPS
 from castfield.rigs import Rig
 from castfield.systems.learn import fit_model, report_of, steps_for, train
-from castfield.systems.mi_nerf import GridSystem
+from castfield.systems.mi_nerf import GridSystem, Known
 from castfield.systems.model import Model, beforehand, save_model
 from castfield.training.distributed import leads, threads
 
@@ -110,7 +110,7 @@ def adopt(generic: Model, clip: ClipImages, rig: Rig | None) -> Model:
             means = torch.stack([source.codes.mean_latent(p) for p in range(len(generic.clips))])
             system.codes.tables[0].copy_(_own_or_mean(means, known).expand_as(system.codes.tables[0]))
         if isinstance(source, GridSystem) and isinstance(system, GridSystem):
-            _adopt_grid(source, system, known, *beforehand(clip, rig))
+            _adopt_grid(source, system, known, beforehand(clip, rig, source.config.resolutions[-1]))
     return Model(system, generic.name, (clip.clip,), frames, generic.seed)
 
 
@@ -118,11 +118,11 @@ def _own_or_mean(values: Tensor, known: int | None) -> Tensor:
     return values.mean(0) if known is None else values[known]
 
 
-def _adopt_grid(source: GridSystem, system: GridSystem, known: int | None, prior: Tensor, inside: Tensor) -> None:
+def _adopt_grid(source: GridSystem, system: GridSystem, known: int | None, own: Known) -> None:
     planes = torch.stack(list(source.field.people))
     system.field.people[0].copy_(_own_or_mean(planes, None if source.shared else known))
     if known is None:
-        system.start(0, prior, inside)
+        system.start(0, replace(own, colour=None) if source.shared else own)
         if source.shared:
             system.field.prior.copy_(source.field.prior)
     else:

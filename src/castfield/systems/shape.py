@@ -1,13 +1,14 @@
 """The fitted head as a prior of the density.
 
 Footage of a face from the front says little about depth: density anywhere along a ray explains it equally well. So the
-field starts from the fitted mesh, and learns what differs from it: hair, above all.
+field starts from the fitted mesh, with hair where the masks have it, and learns what differs.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
+import cv2
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from castfield.clip import Track
 from castfield.fields.fast import has_kernels
-from castfield.fields.planes import CELLS
+from castfield.fields.planes import CELLS, cell_centres
 from castfield.rigs import Rig
 
 OUTSIDE = ("skin", "scalp", "brows", "ears", "neck", "lips", "eyes")
@@ -30,10 +31,14 @@ FAR_SLOPE = 20.0
 """How much less likely it becomes with every further metre, so that hair grows near the head and not before the camera."""
 AIR = 0.1
 """Distance from the head, metres, at which cells are taken to lie that the masks rule out."""
+HAIR_REACH = 0.08
+"""How far beside the fitted head, metres, hair may lie that only the masks tell of."""
+HAIR_DEPTH = 0.03
+"""How far it goes forwards and backwards from there, metres."""
 
 
-def density_prior(rig: Rig, track: Track, centres: Tensor, inside: Tensor) -> Tensor:
-    """Additive prior of the raw density at the cells' `centres` (48^3, 3) metres: (48^3,), from the mesh under the clip's mean expression.
+def head_distance(rig: Rig, track: Track, centres: Tensor, inside: Tensor) -> Tensor:
+    """Distance (48^3,) of the cells' `centres` (48^3, 3) from the mesh under the clip's mean expression, metres, negative inside.
 
     inside (48^3,) bool: cells that may hold the head. Those far from all of them are air, whatever the mesh says.
     """
@@ -42,6 +47,39 @@ def density_prior(rig: Rig, track: Track, centres: Tensor, inside: Tensor) -> Te
     chosen = cubes[inside[cubes].any(1)].view(-1)
     surface = rig.vertices(identity, expression, head_only=True)
     distance.index_copy_(0, chosen, signed_distance(rig, surface, centres.index_select(0, chosen)))
+    return torch.where(enclosed(distance < 0), -distance.abs(), distance)
+
+
+def enclosed(solid: Tensor) -> Tensor:
+    """Which cells (48^3,) bool lie between solid ones along two axes at least: those, and what is hollow behind eyes and lips."""
+    held, count = solid.view(CELLS, CELLS, CELLS).numpy(), np.zeros((CELLS, CELLS, CELLS), np.uint8)
+    for axis in range(3):
+        before, behind = (np.flip(np.logical_or.accumulate(way, axis), side) for way, side in ((held, ()), (np.flip(held, axis), axis)))
+        count += before & behind
+    return torch.from_numpy(count >= 2).view(-1)
+
+
+def front(distance: Tensor) -> np.ndarray:
+    """Where the front of the head lies for each line of cells along z: (48, 48) of y and x, metres; beside it, where it is nearest."""
+    cells = distance.view(CELLS, CELLS, CELLS).numpy()
+    first = CELLS - 1 - (cells[::-1] < 0).argmax(0)
+    return _depths()[np.where((cells < 0).any(0), first, cells.argmin(0))]
+
+
+def with_hair(distance: Tensor, inside: Tensor, cover: np.ndarray) -> Tensor:
+    """The distances (48^3,) of a head with hair: where the masks hold more than the mesh, it is put round the depth of the head beside it.
+
+    cover (side, side) in [0, 1]: how much the masks hold of what is seen from the front; inside as for `head_distance`.
+    """
+    cells = distance.view(CELLS, CELLS, CELLS).numpy()
+    beside = (cells >= 0).all(0) & (cells.min(0) < HAIR_REACH)
+    hair = beside & (cv2.resize(cover, (CELLS, CELLS), interpolation=cv2.INTER_AREA) > 0.5)
+    layer = hair & (np.abs(_depths()[:, None, None] - front(distance)) < HAIR_DEPTH)
+    return torch.where(torch.from_numpy(layer).view(-1) & inside, -1 / SLOPE, distance)
+
+
+def density_prior(distance: Tensor) -> Tensor:
+    """Additive prior of the raw density where the head is at this distance, metres, negative inside."""
     near = (-distance * SLOPE).clamp(OUTSIDE_LOGIT, INSIDE_LOGIT)
     return near - FAR_SLOPE * (distance + OUTSIDE_LOGIT / SLOPE).clamp_min(0)
 
@@ -73,6 +111,12 @@ def from_nearest(points: Tensor, vertices: Tensor, normals: Tensor) -> Tensor:
     (x, y, z), (u, v, w) = (places - surface[nearest]).T, outwards[nearest].T
     distance = np.sqrt(x * x + y * y + z * z)  # PyTorch's square root of many is not always the rounded one
     return torch.from_numpy(np.where(x * u + y * v + z * w < 0, -distance, distance))
+
+
+@cache
+def _depths() -> np.ndarray:
+    """(48,) z of the cells' centres, metres."""
+    return cell_centres()[:: CELLS * CELLS, 2].numpy()
 
 
 @cache

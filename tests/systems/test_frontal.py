@@ -1,0 +1,82 @@
+"""How somebody looks from the front, in a scene whose colours are known at every place."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from made_scene import RADII, made_clip, made_rig
+from small import small_config
+
+from castfield.fields.planes import BOX_HIGH, BOX_LOW
+from castfield.rendering.animate import render_frames
+from castfield.systems.frontal import frontal_view
+from castfield.systems.model import beforehand, build_model
+from castfield.training.loop import psnr
+
+SIDE = 64
+
+
+def places() -> tuple[np.ndarray, np.ndarray]:
+    """x and y (SIDE, SIDE) of the texels of a frontal plane, metres."""
+    within = (np.arange(SIDE) + 0.5) / SIDE
+    (left, low, _), (right, high, _) = BOX_LOW, BOX_HIGH
+    return np.meshgrid(left + (right - left) * within, low + (high - low) * within)
+
+
+def front_of_the_head(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """z of the made head's front, 0 beside it."""
+    return RADII[2] * np.sqrt(np.maximum(1 - (x / RADII[0]) ** 2 - (y / RADII[1]) ** 2, 0))
+
+
+def test_colours_are_those_of_the_surface_that_cameras_see():
+    clip, (x, y) = made_clip("a", 20, 128, seed=3), places()
+    z = front_of_the_head(x, y).astype(np.float32)
+    view = frontal_view(clip, z, SIDE)
+    skin = np.array([0.9, 0.6, 0.5]) * (0.6 + 0.4 * skin_of(3))
+    truth = skin * (0.75 + 0.25 * np.sin(x * 60) * np.cos(y * 50))[..., None]
+    face = ((x / RADII[0]) ** 2 + (y / RADII[1]) ** 2 < 0.6) & ((np.abs(x) > 0.035) | (np.abs(y + 0.04) > 0.045))
+    assert view.colour.shape == (SIDE, SIDE, 3)
+    assert view.colour.dtype == np.float32
+    assert np.abs(view.colour - truth)[face].mean() < 0.02
+    mirrored = np.abs(view.colour[:, ::-1] - truth)[face].mean()
+    assert mirrored > 0.05, "the scene would tell left from right"
+    assert view.cover[face].min() > 0.95
+    assert view.cover[(np.abs(x) > 0.15) | (y > 0.17)].max() < 0.05
+
+
+def skin_of(seed: int) -> np.ndarray:
+    """What `made_clip` draws for the skin, after 20 frames of three expressions."""
+    random = np.random.default_rng(seed)
+    random.random((20, 3))
+    return random.random(3)
+
+
+def test_a_person_is_there_before_the_first_step():
+    clip, config = made_clip("a", 20, 64), small_config(size=64)
+    chosen = clip.train_frames[::4]
+    track = clip.track
+
+    def score(model):
+        poses = track.expression[chosen], track.rotation[chosen], track.translation[chosen]
+        pictures, _ = render_frames(model, "a", *poses, clip.focal, np.asarray(clip.background[chosen]))
+        on = clip.head[chosen] > 127
+        return psnr(float(np.square((pictures[on].astype(float) - clip.frames[chosen][on]) / 255).mean()))
+
+    with_rig, without = (score(build_model(config, [clip], rig)) for rig in (made_rig(), None))
+    assert with_rig > 20 > 15 > without
+
+
+def test_people_that_share_planes_share_the_mean_look():
+    clips = [made_clip("a", seed=1), made_clip("b", seed=2)]
+    config = small_config()
+    shared = build_model(replace(config, train=replace(config.train, identity="conditioning")), clips, made_rig()).system
+    own = build_model(config, clips, made_rig()).system
+    (mean,), both = shared.field.people, torch.stack(list(own.field.people))
+    torch.testing.assert_close(mean, both.mean(0))
+    torch.testing.assert_close(shared.field.prior[0], own.field.prior.mean(0))
+
+
+def test_without_a_rig_nothing_is_painted():
+    known = beforehand(made_clip("a"), None, 16)
+    assert known.colour is None
+    assert not known.prior.any()
