@@ -41,11 +41,12 @@ def media() -> Path:
 @pytest.fixture(scope="session")
 def rig_folder() -> Path:
     """`rig.npz` and `body.npz` as the stage bakes them; kept in the scratch folder until the room of the rigs changes."""
+    import castfield.opposite
     import castfield.rigs
     from castfield.config import RigConfig
     from castfield.scratch import fingerprint, scratch
 
-    sources = sorted(Path(castfield.rigs.__file__).parent.glob("*.py"))
+    sources = [Path(castfield.opposite.__file__), *sorted(Path(castfield.rigs.__file__).parent.glob("*.py"))]
     folder = scratch("tests", f"rig-{fingerprint(*sources)}", "rig.npz").parent
     with only_one(folder):
         if not (folder / "body.npz").exists():  # the last file that is written

@@ -12,7 +12,7 @@ from castfield.check.covering import colours
 from castfield.check.sharpness import blur
 from castfield.quiet import quiet
 from castfield.tracking.main_person import follow
-from castfield.tracking.trackers import mediapipe
+from castfield.tracking.trackers import face_mesh
 
 EYES, LIPS, BROW_CHIN = (33, 263), (13, 14), (10, 152)
 """Outer corners of the eyes, inner edges of the lips, top of the forehead and chin, as points of the face mesh."""
@@ -43,7 +43,7 @@ class Views:
 def look(crops: np.ndarray, bar: tqdm) -> Views:
     """Views of the frames (N, S, S, 3), N > 0; the bar is moved on by a share of 1 in all."""
     faces = []
-    tracked = mediapipe(crops, look=1)  # the frames lie apart
+    tracked = face_mesh(crops, look=1)  # the frames lie apart
     with quiet():  # the network speaks when it first sees a face
         faces.append(next(tracked))
     for found in tracked:

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from castfield import opposite
 from castfield.errors import CastfieldError
 from castfield.geometry import FRONTAL
 from castfield.quiet import quiet
@@ -120,7 +121,7 @@ def observe(camera: Camera, pictures: list[View], trackers: list[Tracker], bar: 
     They are kept in the scratch folder, CHUNK views at a time: a bake that was killed goes on where it was. What has not been used for
     long goes.
     """
-    alike = fingerprint(Path(__file__).parent, camera.fingerprint(), version("mediapipe"))
+    alike = fingerprint(Path(__file__).parent, opposite, camera.fingerprint(), version("mediapipe"))
     free: SimpleQueue[tuple[Camera, Tracker]] = SimpleQueue()
     for tracker in trackers:
         free.put((camera.twin(), tracker))
@@ -359,7 +360,10 @@ def _cost(candidates: np.ndarray, goal: np.ndarray) -> np.ndarray:
 
 
 class Tracker:
-    """MediaPipe's face mesh as a function from a picture to points (478, 2) in pixels, or None without a face."""
+    """MediaPipe's face mesh as a function from a picture to points (478, 2) in pixels, or None without a face.
+
+    As footage is tracked: the mean of what is seen in the picture and in its mirror image.
+    """
 
     def __enter__(self) -> Tracker:
         with quiet():  # it speaks at its start and at its first picture
@@ -371,6 +375,12 @@ class Tracker:
         self._mesh.close()
 
     def __call__(self, picture: np.ndarray) -> np.ndarray | None:
+        straight, mirrored = self._points(picture), self._points(opposite.flipped(picture))
+        if straight is None or mirrored is None:
+            return None
+        return (straight + opposite.back(mirrored, picture.shape[1])) / 2
+
+    def _points(self, picture: np.ndarray) -> np.ndarray | None:
         found = self._mesh.process(picture).multi_face_landmarks
         if not found:
             return None

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from castfield import media
+from castfield import media, opposite
 from castfield.clip import Landmarks, clip_names
 from castfield.config import Config, LandmarksConfig
 from castfield.errors import ClipError
 from castfield.layout import Layout
 from castfield.shards import Job, Step, map_clips
-from castfield.tracking import main_person, trackers
+from castfield.tracking import both_sides, main_person, trackers
 from castfield.tracking.main_person import Face, bystander_share, follow
 from castfield.tracking.trackers import TRACKERS
 
@@ -30,7 +30,7 @@ def step(config: Config, layout: Layout) -> Step:
         Job(clip, {"frames": layout.frames / f"{clip}.mkv"}, config.landmarks)
         for clip in clip_names(layout.frames, ".mkv")
     ]  # fmt: skip
-    return Step("landmarks", track_clip, jobs, [trackers, main_person])
+    return Step("landmarks", track_clip, jobs, [trackers, both_sides, opposite, main_person])
 
 
 def track_clip(job: Job, out: Path) -> None:

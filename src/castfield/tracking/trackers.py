@@ -16,6 +16,7 @@ import numpy as np
 
 from castfield.quiet import quiet
 from castfield.solutions import solution
+from castfield.tracking.both_sides import both_sides
 from castfield.tracking.main_person import Face
 from castfield.tracking.sixty_eight import to_mesh
 
@@ -29,7 +30,12 @@ NEAR, FAR = 0, 1
 """The detector's models: for faces within two metres of the camera, which the mesh has too, and for those within five."""
 
 
-def mediapipe(frames: Iterable[np.ndarray], look: int = LOOK) -> Iterator[list[Face]]:
+def mediapipe(frames: Iterable[np.ndarray]) -> Iterator[list[Face]]:
+    """The mean of what `face_mesh` sees in the frames and in their mirror images."""
+    return both_sides(face_mesh, frames)
+
+
+def face_mesh(frames: Iterable[np.ndarray], look: int = LOOK) -> Iterator[list[Face]]:
     """MediaPipe FaceMesh with attention (Grishchenko et al. 2020) in video mode: 478 points; its weights lie in the wheel.
 
     To follow one face takes the mesh alone; to find others takes its detector in every frame besides. That begins with the first
