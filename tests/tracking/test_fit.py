@@ -115,7 +115,7 @@ def test_chunks_join_without_a_seam(rig, monkeypatch):
     seen = made_motion.seen(rig, made_motion.truth(rig, 36), noise=0.3)
     whole = fit(rig, seen, SIZE, FitConfig())
     monkeypatch.setattr(landmark_fit, "CHUNK", 14)
-    monkeypatch.setattr(landmark_fit, "OVERLAP", 8)
+    monkeypatch.setattr(landmark_fit, "OVERLAP", 12)
     parts = fit(rig, seen, SIZE, FitConfig())
     assert rotation_angle(whole.rotation.astype(float), parts.rotation.astype(float)).max() < 0.1
     assert np.abs(whole.landmarks - parts.landmarks)[:, rig.landmark_valid.numpy()].max() < 0.3
