@@ -56,14 +56,18 @@ class Landmarks:
     """(T,) bool. Where it is False, `points` repeats the nearest found frame."""
     tracker: str
     """Name of the network."""
+    raw: np.ndarray
+    """(T, 478, 2) float32 x and y as the network gave them in one pass; `points` may be the mean of several. For metrics only."""
 
     def save(self, path: Path) -> None:
-        write_npz(path, points=self.points, confidence=self.confidence, found=self.found, tracker=np.array(self.tracker))
+        write_npz(
+            path, points=self.points, confidence=self.confidence, found=self.found, tracker=np.array(self.tracker), raw=self.raw
+        )  # fmt: skip
 
     @classmethod
     def load(cls, path: Path) -> Self:
         with np.load(path) as z:
-            return cls(z["points"], z["confidence"], z["found"], str(z["tracker"]))
+            return cls(z["points"], z["confidence"], z["found"], str(z["tracker"]), z["raw"])
 
 
 @dataclass(frozen=True)

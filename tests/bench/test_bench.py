@@ -26,6 +26,7 @@ from castfield.bench.table import NAMES, table
 from castfield.bench.trials import Trial, held_out_psnr, steps_within, time_to, trial
 from castfield.layout import Layout
 from castfield.manifest import load_manifest
+from castfield.scratch import write_json
 from castfield.systems.model import build_model
 from castfield.training.batches import Batches
 
@@ -116,7 +117,10 @@ def test_without_its_footage_the_part_hd_says_so_and_with_it_the_film_is_learned
     assert hd.hd(bench) == {}
     assert "aoc" in capsys.readouterr().out
     monkeypatch.setattr(hd, "find_in_mirror", lambda names, digest: tmp_path / names[0])
-    monkeypatch.setattr(hd, "tracked", lambda films, config, rig, layout: layout)
+    tracks = {clip.clip: dict.fromkeys(hd.TRACKING, 0.5) for clip in CLIPS}
+    monkeypatch.setattr(
+        hd, "tracked", lambda films, config, rig, layout: write_json(layout.metrics / "tracking.json", {"clips": tracks}) or layout
+    )
     monkeypatch.setattr(hd, "load_all_images", lambda layout, size: CLIPS)
     monkeypatch.setattr(hd, "SIZE", 24)
     monkeypatch.setattr(hd, "TARGET", 10.0)
@@ -124,6 +128,7 @@ def test_without_its_footage_the_part_hd_says_so_and_with_it_the_film_is_learned
     assert min(figures["hd_psnr_speech"].values()) > 10
     assert figures["hd_seconds"].keys() == {"a", "b"}
     assert min(figures["hd_seconds"].values()) > 0
+    assert figures["hd_nme"] == {"a": 0.5, "b": 0.5}
     assert set(figures) < set(NAMES)
 
 

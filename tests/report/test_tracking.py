@@ -35,7 +35,9 @@ def project(rendered_project, tmp_path):
     layout.manifest("made").write_text("title: Made\nlicense: CC0-1.0\nclips: [{name: ann, cast: ann}]\n")
     track = Track.load(layout.tracks / "ann.npz")
     points = np.full((len(track), 478, 3), 9.5, np.float32)
-    Landmarks(points, np.ones(len(track), np.float32), np.ones(len(track), bool), "made").save(layout.landmarks / "ann.npz")
+    Landmarks(points, np.ones(len(track), np.float32), np.ones(len(track), bool), "made", points[..., :2]).save(
+        layout.landmarks / "ann.npz"
+    )
     layout.truth.mkdir(parents=True)
     np.savez(layout.truth / "ann.npz", expression=np.repeat([[0.9, 0, 0, 0]], len(track), 0), fps=25.0)
     errors = {"rotation_deg": 0.71828, "expression_corr": 0.875}

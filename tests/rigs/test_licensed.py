@@ -76,7 +76,8 @@ def spoken(rig, rig_folder):
     }  # fmt: skip
     seen = points + np.random.default_rng(0).normal(0, 0.3, points.shape)
     frames = len(points)
-    tracked = Landmarks(np.concatenate([seen, camera[..., 2:]], -1).astype(np.float32), np.ones(frames), np.ones(frames, bool), "made")
+    points = np.concatenate([seen, camera[..., 2:]], -1).astype(np.float32)
+    tracked = Landmarks(points, np.ones(frames), np.ones(frames, bool), "made", points[..., :2])
     jaw = shot.expression[:, rig.expression_names.index("jawOpen")]
     return tracked, SIZE, known, jaw
 

@@ -43,7 +43,9 @@ def seen(rig, truth, noise: float = 0.0, seed: int = 1, answered: bool = False) 
     pixels = pixels + np.random.default_rng(seed).normal(0, noise, pixels.shape)
     points = np.concatenate([pixels, camera[..., 2:]], -1).astype(np.float32)
     frames = len(points)
-    return Landmarks(points, np.ones(frames, np.float32), np.ones(frames, bool), landmark_fit.ANSWERED if answered else "made")
+    return Landmarks(
+        points, np.ones(frames, np.float32), np.ones(frames, bool), landmark_fit.ANSWERED if answered else "made", points[..., :2]
+    )
 
 
 def model_state(rig, frames: int = 3, answered: bool = False) -> tuple[FaceModel, State]:

@@ -9,10 +9,12 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from castfield import media as video
+from castfield.config import LandmarksConfig
 from castfield.opposite import OPPOSITE, back, flipped
 from castfield.rigs.correspondence import Tracker
 from castfield.tracking.both_sides import both_sides
-from castfield.tracking.main_person import Face
+from castfield.tracking.landmarks import gather
+from castfield.tracking.main_person import Face, follow
 from castfield.tracking.trackers import face_mesh, mediapipe
 
 
@@ -47,6 +49,13 @@ def test_the_mean_is_of_what_both_pictures_show(speaker, alone, mirrored):
     seen = np.stack([faces[0].points for faces in mediapipe(speaker)])
     there = np.stack([back(points, 256) for points in mirrored])
     np.testing.assert_allclose(seen, (alone + there) / 2, atol=1e-4)
+
+
+def test_what_one_pass_gave_is_kept(speaker, alone):
+    faces = list(mediapipe(speaker))
+    kept = gather("a", faces, follow(faces, 256), LandmarksConfig())
+    np.testing.assert_array_equal(kept.raw, alone[..., :2])
+    assert np.abs(kept.points[..., :2] - kept.raw).max() > 0.3
 
 
 def test_a_mirrored_film_gets_the_mirrored_answer(speaker):

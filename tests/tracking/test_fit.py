@@ -193,7 +193,7 @@ def test_the_known_errors_of_the_tracker_do_not_move_the_expression(rig):
     points[:, model.index, :2], _ = project(wrong, state.pose, state.focal, SIZE / 2)
     points[:, ~np.isin(np.arange(478), model.index)] = 100.0
     points[..., 2] = 0
-    seen = observe(model, Landmarks(points, np.ones(3, np.float32), np.ones(3, bool), "mediapipe"), SIZE)
+    seen = observe(model, Landmarks(points, np.ones(3, np.float32), np.ones(3, bool), "mediapipe", points[..., :2]), SIZE)
     pulls = [
         np.linalg.norm(g[:, POSE:])
         for _, g in (landmark_equations(model, seen, state, Noise()), _without_errors(model, seen, state, Noise()))
@@ -303,6 +303,14 @@ def test_figures_of_a_perfect_track_are_perfect(rig):
     figures = measure(track, seen)
     assert figures["nme"] == 0
     assert figures["jitter_ratio"] == pytest.approx(1)
+    wild = replace(seen, raw=seen.raw + np.random.default_rng(0).normal(0, 1, seen.raw.shape).astype(np.float32))
+    against = measure(track, wild)
+    assert against["nme"] == 0, "the tracked landmarks are what is fitted"
+    assert against["jitter"] == against["jitter_tracked"] == figures["jitter"]
+    assert against["jitter_ratio"] == pytest.approx(against["jitter"] / against["jitter_raw"], abs=1e-5)
+    assert against["jitter_ratio"] < 0.5
+    assert against["lip_corr"] < 1
+    figures = measure(track, seen)
     assert figures["lip_corr"] == pytest.approx(1)
     assert inter_ocular(seen.points) == pytest.approx(61, abs=15)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,19 +30,23 @@ FILMS = {
 """The footage (<name>.mp4) and its sha256. No manifest has it: it is looked for in the media mirror alone."""
 SIZE, TARGET, SECONDS = 256, 28.0, 300.0
 """Side of the pictures; the PSNR in mid-speech that is to be reached, dB; when training is stopped."""
+TRACKING = ("nme", "jitter_ratio", "lip_range", "lip_corr")
+"""What is told of the tracks (`tracking/fit_metrics.py`)."""
 STAGES = (download.run, frames.run, landmarks.run, parsing.run, fitting.run)
 
 
 def hd(bench: Any) -> dict[str, Any]:
-    """Clips of 512 px at 256 px: PSNR in mid-speech after training, for 5 minutes at most, and the seconds to 28 dB."""
+    """Clips of 512 px: how well they are tracked; at 256 px, PSNR in mid-speech after training, and the seconds to 28 dB."""
     films = {name: film for name, digest in FILMS.items() if (film := find_in_mirror([f"{name}.mp4"], digest))}
     if not films:
         print(f"bench: hd: left out: {', '.join(FILMS)} (.mp4) are in no media mirror (CASTFIELD_MEDIA=<folder>)", flush=True)
         return {}
     with tempfile.TemporaryDirectory() as folder:
-        clips = load_all_images(tracked(films, bench.config, bench.layout.rig, Layout(Path(folder))), SIZE)
-    found = {clip.clip: _learned(with_train(bench.config, size=SIZE), clip, bench.rig) for clip in clips}
-    return {f"hd_{name}": {clip: figures[name] for clip, figures in found.items()} for name in ("psnr_speech", "seconds")}
+        layout = tracked(films, bench.config, bench.layout.rig, Layout(Path(folder)))
+        tracks = json.loads((layout.metrics / "tracking.json").read_text())["clips"]
+        clips = load_all_images(layout, SIZE)
+    found = {clip.clip: tracks[clip.clip] | _learned(with_train(bench.config, size=SIZE), clip, bench.rig) for clip in clips}
+    return {f"hd_{name}": {clip: figures[name] for clip, figures in found.items()} for name in ("psnr_speech", "seconds", *TRACKING)}
 
 
 def _learned(config: Config, clip: ClipImages, rig: Rig | None) -> dict[str, float | None]:

@@ -27,8 +27,8 @@ MOST = len(CURVES)
 FIT = {
     "nme": ("NME, %", 100, 2),
     "nme_worst": ("worst frame, %", 100, 2),
-    "jitter_ratio": ("jitter, share of the tracker's", 1, 2),
-    "lip_range": ("lip range, share of the tracker's", 1, 2),
+    "jitter_ratio": ("jitter, share of the raw landmarks'", 1, 2),
+    "lip_range": ("lip range, share of the raw landmarks'", 1, 2),
     "lip_corr": ("lip correlation", 1, 3),
 }
 TRUTH = {

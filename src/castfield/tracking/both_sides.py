@@ -37,6 +37,6 @@ def _means(faces: Sequence[Face], others: Sequence[Face]) -> list[Face]:
         nearest = int(np.argmin(apart)) if apart else -1
         if nearest >= 0 and apart[nearest] < SAME * face.box()[2]:
             other = others[nearest]
-            face = Face((face.points + other.points) / 2, (face.confidence + other.confidence) / 2)
+            face = Face((face.points + other.points) / 2, (face.confidence + other.confidence) / 2, face.points)
         means.append(face)
     return means

@@ -48,9 +48,17 @@ def gather(clip: str, faces: Sequence[Sequence[Face]], path: Sequence[int], conf
     """The chosen faces as one track, bridged over frames without one. Raises ClipError if these are too many."""
     found = np.array([at >= 0 for at in path])
     must_be_seen(clip, found, np.arange(len(found)), config)
-    points = np.stack([faces[t][path[t]].points for t in _nearest(found)])
+    chosen = [faces[t][path[t]] for t in _nearest(found)]
+    points, raw = (
+        np.stack(all_of).astype(np.float32, copy=False) for all_of in ([f.points for f in chosen], [raw_points(f) for f in chosen])
+    )
     confidence = np.array([faces[t][path[t]].confidence if path[t] >= 0 else 0.0 for t in range(len(found))], np.float32)
-    return Landmarks(points.astype(np.float32, copy=False), confidence, found, config.tracker)
+    return Landmarks(points, confidence, found, config.tracker, raw)
+
+
+def raw_points(face: Face) -> np.ndarray:
+    """(478, 2) of a face as the network gave them in one pass."""
+    return (face.points if face.raw is None else face.raw)[:, :2]
 
 
 def must_be_seen(clip: str, found: np.ndarray, at: np.ndarray, config: LandmarksConfig) -> None:

@@ -16,6 +16,8 @@ class Face:
     """(478, 3) float32 in pixels; NaN for points that the tracker does not give."""
     confidence: float
     """In [0, 1]."""
+    raw: np.ndarray | None = None
+    """(478, 3) as the network gave them in one pass, where `points` is the mean of several."""
 
     def box(self) -> np.ndarray:
         """Centre x, centre y and side in pixels."""
