@@ -60,9 +60,8 @@ class Landmarks:
     """(T, 478, 2) float32 x and y as the network gave them in one pass; `points` may be the mean of several. For metrics only."""
 
     def save(self, path: Path) -> None:
-        write_npz(
-            path, points=self.points, confidence=self.confidence, found=self.found, tracker=np.array(self.tracker), raw=self.raw
-        )  # fmt: skip
+        tracker = np.array(self.tracker)
+        write_npz(path, points=self.points, confidence=self.confidence, found=self.found, tracker=tracker, raw=self.raw)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -142,7 +142,7 @@ def ball_distance(middle: float = 0.0) -> torch.Tensor:
 def test_the_front_of_a_head_is_where_a_camera_sees_it():
     centres = cell_centres().view(CELLS, CELLS, CELLS, 3)
     x, y, z = centres[0, :, :, 0], centres[0, :, :, 1], centres[:, 0, 0, 2]
-    depth, cell = torch.from_numpy(front(ball_distance())), float(z[1] - z[0])
+    depth, cell = front(ball_distance()), float(z[1] - z[0])
     away = (x * x + y * y).sqrt()
     on = away < 0.9 * RADIUS
     truth = (RADIUS**2 - away[on] ** 2).sqrt()
@@ -155,7 +155,7 @@ def test_hair_is_what_the_masks_hold_beside_the_head():
     cover = np.zeros((96, 96), np.float32)
     cover[:, :48] = 1.0  # everything on the left
     inside = centres[:, 1] > -0.1
-    found = with_hair(distance, inside, cover)
+    found = with_hair(distance, inside, torch.from_numpy(cover))
     changed = found != distance
     assert torch.equal(found[distance < 0], distance[distance < 0]), "the head stays"
     assert (found[changed] < 0).all()

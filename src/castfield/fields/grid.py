@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from castfield.config import GridConfig
 from castfield.fields.fast import cpu_kernels
 from castfield.fields.fused import WIDTHS, mix_planes, raw_density_and_colour
-from castfield.fields.planes import CELLS, look_up_all, look_up_grid, new_planes, texels
+from castfield.fields.planes import CELLS, look_up_all, look_up_grid, texels
 
 DENSITY_SCALE = 100.0
 """Densities are this many times the softplus of the network's output, per metre: a head is opaque within centimetres."""
 DENSITY_SHIFT = 1.0
-BRIGHTEST = 0.02
+SPREAD = 0.05
+"""Standard deviation of the expression planes in the beginning; people's own begin at zero but for their colours (`GridField.paint`)."""
+MARGIN = 0.02
 """How far from black and white a colour begins at least: their raw values would be infinite."""
 COLOUR_GAIN = 0.25
 """Raw colour that one unit of a feature makes in the beginning: small, so that a first step of Adam does not break it."""
@@ -53,8 +55,8 @@ class GridField(nn.Module):
         super().__init__()
         self.config = config
         c = config.channels
-        self.people = nn.ParameterList(new_planes(config.resolutions, c, spread=0.0) for _ in range(people))
-        self.expression = new_planes((config.expression_resolution,), c, config.expression_planes)
+        self.people = nn.ParameterList(torch.zeros(texels(config.resolutions), c) for _ in range(people))
+        self.expression = nn.Parameter(torch.randn(config.expression_planes, texels((config.expression_resolution,)), c) * SPREAD)
         self.mix = nn.Linear(condition + latent, config.expression_planes)
         self.entry = nn.Linear(c * (len(config.resolutions) + 1), config.width)
         self.entry_condition = nn.Linear(condition + latent, config.width, bias=False)
@@ -85,7 +87,7 @@ class GridField(nn.Module):
         weight: how far their colours move there from what they are.
         """
         finest, count = texels(self.config.resolutions[:-1]), colour.shape[0] * colour.shape[1]
-        self.people[person][finest : finest + count, :3].lerp_(torch.logit(colour.view(-1, 3), BRIGHTEST) / COLOUR_GAIN, weight)
+        self.people[person][finest : finest + count, :3].lerp_(torch.logit(colour.view(-1, 3), MARGIN) / COLOUR_GAIN, weight)
 
     def prepare(self, people: Tensor, condition: Tensor, latent: Tensor) -> Prepared:
         """people (G,) whose planes to use, condition (B, o), latent (B, L), with the frames of each person side by side."""

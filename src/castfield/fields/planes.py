@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from castfield.fields.fast import cpu_kernels
 
@@ -53,14 +53,8 @@ def depth_texels(resolution: int) -> int:
 
 
 def texels(resolutions: Sequence[int]) -> int:
-    """Texels of one set of planes: per level the frontal plane, then the side planes over (y, z) and (x, z)."""
+    """Texels of one set of planes (texels, C): per level the frontal plane, then the side planes over (y, z) and (x, z), line by line."""
     return sum(r * (r + 2 * depth_texels(r)) for r in resolutions)
-
-
-def new_planes(resolutions: Sequence[int], channels: int, *sets: int, spread: float = 0.05) -> nn.Parameter:
-    """Random planes (*sets, texels, C). A texel's channels lie side by side, line by line, plane by plane, level by level."""
-    # In place: the memory of a second tensor is let go between two that stay, where nothing of its size fits in any more.
-    return nn.Parameter(torch.randn(*sets, texels(resolutions), channels).mul_(spread))
 
 
 def look_up(planes: Tensor, unit: Tensor, resolutions: Sequence[int]) -> Tensor:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample, interpolate
 
 from castfield.fields.planes import BOX_HIGH, BOX_LOW
+from castfield.geometry import project
 from castfield.images import ClipImages
 
 VIEWS = 8
@@ -24,31 +27,25 @@ SEEN = 0.02
 class FrontalView:
     """Texels of the frontal plane, line by line along y, in each line along x."""
 
-    colour: np.ndarray
-    """(side, side, 3) float32 RGB in [0, 1]."""
-    cover: np.ndarray
-    """(side, side) float32 in [0, 1]: how much of them the head masks hold."""
+    colour: Tensor
+    """(side, side, 3) RGB in [0, 1]."""
+    cover: Tensor
+    """(side, side) in [0, 1]: how much of them the head masks hold."""
 
 
-def frontal_view(clip: ClipImages, depth: np.ndarray, side: int) -> FrontalView:
+def frontal_view(clip: ClipImages, depth: Tensor, side: int) -> FrontalView:
     """The clip's training frames as seen at `side` x `side` places of the box, which lie at depth (D, D), z in metres by lines of y."""
     (left, low, _), (right, high, _) = BOX_LOW, BOX_HIGH
-    within = (np.arange(side) + 0.5) / side
-    x, y = np.meshgrid(left + (right - left) * within, low + (high - low) * within)
-    places = np.stack([x, y, cv2.resize(depth, (side, side)), np.ones_like(x)]).reshape(4, -1).astype(np.float32)
-    sums = np.zeros((side, side, 4), np.float32)
+    within = (torch.arange(side) + 0.5) / side
+    y, x = torch.meshgrid(low + (high - low) * within, left + (right - left) * within, indexing="ij")
+    z = interpolate(depth[None, None], (side, side), mode="bilinear")[0, 0]
     frames = clip.train_frames[np.unique(np.linspace(0, len(clip.train_frames) - 1, VIEWS).round().astype(int))]
-    for frame in frames:
-        pose = np.column_stack([clip.track.rotation[frame], clip.track.translation[frame]]).astype(np.float32)
-        across, down, away = pose @ places
-        # OpenCV counts pixels from the centre of the first.
-        scale, middle = np.float32(clip.focal) / np.maximum(away, np.float32(1e-3)), np.float32(clip.size / 2 - 0.5)
-        column, line = ((along * scale + middle).reshape(side, side) for along in (across, down))
-        picture = np.dstack([clip.frames[frame], clip.head[frame]])
-        looked = cv2.remap(picture, column, line, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32) / 255
-        sums[..., :3] += looked[..., :3] * looked[..., 3:]
-        sums[..., 3] += looked[..., 3]
-    weight = sums[..., 3:]
-    mean = sums[..., :3].sum((0, 1)) / max(float(weight.sum()), 1e-6)
-    seen = weight > SEEN * len(frames)
-    return FrontalView(np.where(seen, sums[..., :3] / np.maximum(weight, 1e-6), mean), weight[..., 0] / len(frames))
+    rotation, translation = (torch.from_numpy(poses[frames]) for poses in (clip.track.rotation, clip.track.translation))
+    focal, centre = torch.full((len(frames),), clip.focal), torch.full((2,), clip.size / 2)
+    at = project(torch.stack([x, y, z], -1).view(-1, 3), rotation, translation, focal, centre) * (2 / clip.size) - 1
+    pictures = torch.from_numpy(np.concatenate([clip.frames[frames], clip.head[frames][..., None]], -1)).permute(0, 3, 1, 2) / 255
+    looked = grid_sample(pictures, at.view(-1, side, side, 2), padding_mode="border", align_corners=False)
+    colours, weight = (looked[:, :3] * looked[:, 3:]).sum(0), looked[:, 3].sum(0)
+    mean = torch.from_numpy(colours.numpy().sum((1, 2))) / weight.numpy().sum().clip(1e-6)  # NumPy's sums hang on no number of threads
+    colour = torch.where(weight > SEEN * len(frames), colours / weight.clamp_min(1e-6), mean[:, None, None])
+    return FrontalView(colour.permute(1, 2, 0).contiguous(), weight / len(frames))

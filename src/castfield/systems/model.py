@@ -116,7 +116,7 @@ def beforehand(clip: ClipImages, rig: Rig | None, side: int) -> Known:
         return Known(torch.zeros(len(centres)), inside, None)
     distance = head_distance(rig, clip.track, centres, inside)
     view = frontal_view(clip, front(distance), side)
-    return Known(density_prior(with_hair(distance, inside, view.cover)), inside, torch.from_numpy(view.colour))
+    return Known(density_prior(with_hair(distance, inside, view.cover)), inside, view.colour)
 
 
 def save_model(model: Model, folder: Path) -> Path:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from functools import cache
 
-import cv2
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from castfield.clip import Track
 from castfield.fields.fast import has_kernels
@@ -54,27 +54,28 @@ def enclosed(solid: Tensor) -> Tensor:
     """Which cells (48^3,) bool lie between solid ones along two axes at least: those, and what is hollow behind eyes and lips."""
     held, count = solid.view(CELLS, CELLS, CELLS).numpy(), np.zeros((CELLS, CELLS, CELLS), np.uint8)
     for axis in range(3):
-        before, behind = (np.flip(np.logical_or.accumulate(way, axis), side) for way, side in ((held, ()), (np.flip(held, axis), axis)))
+        before = np.logical_or.accumulate(held, axis)
+        behind = np.flip(np.logical_or.accumulate(np.flip(held, axis), axis), axis)
         count += before & behind
     return torch.from_numpy(count >= 2).view(-1)
 
 
-def front(distance: Tensor) -> np.ndarray:
+def front(distance: Tensor) -> Tensor:
     """Where the front of the head lies for each line of cells along z: (48, 48) of y and x, metres; beside it, where it is nearest."""
     cells = distance.view(CELLS, CELLS, CELLS).numpy()
     first = CELLS - 1 - (cells[::-1] < 0).argmax(0)
-    return _depths()[np.where((cells < 0).any(0), first, cells.argmin(0))]
+    return torch.from_numpy(_depths()[np.where((cells < 0).any(0), first, cells.argmin(0))])
 
 
-def with_hair(distance: Tensor, inside: Tensor, cover: np.ndarray) -> Tensor:
+def with_hair(distance: Tensor, inside: Tensor, cover: Tensor) -> Tensor:
     """The distances (48^3,) of a head with hair: where the masks hold more than the mesh, it is put round the depth of the head beside it.
 
     cover (side, side) in [0, 1]: how much the masks hold of what is seen from the front; inside as for `head_distance`.
     """
     cells = distance.view(CELLS, CELLS, CELLS).numpy()
     beside = (cells >= 0).all(0) & (cells.min(0) < HAIR_REACH)
-    hair = beside & (cv2.resize(cover, (CELLS, CELLS), interpolation=cv2.INTER_AREA) > 0.5)
-    layer = hair & (np.abs(_depths()[:, None, None] - front(distance)) < HAIR_DEPTH)
+    hair = beside & (interpolate(cover[None, None], (CELLS, CELLS), mode="area")[0, 0].numpy() > 0.5)
+    layer = hair & (np.abs(_depths()[:, None, None] - front(distance).numpy()) < HAIR_DEPTH)
     return torch.where(torch.from_numpy(layer).view(-1) & inside, -1 / SLOPE, distance)
 
 
