@@ -78,7 +78,8 @@ def personalize(
     model = adopt(generic, short, rig)
     for parameter in model.system.kept_parameters():
         parameter.requires_grad_(False)
-    steps, share = config.personalize.steps, config.personalize.lr_share
+    chosen = config.personalize
+    steps, share = chosen.steps if clip.clip in generic.clips else chosen.newcomer_steps, chosen.lr_share
     history = fit_model("personalize", model, [short], config, steps, title=title, lr_share=share)
     if out is not None:
         save_model(model, out)
