@@ -23,7 +23,7 @@ CONFIG = Config(
     dataset="made",
     work=WorkConfig(runner="inline"),
     train=TrainConfig(size=SIZE, threads=1, grid=GRID),
-    personalize=PersonalizeConfig(steps=20, newcomer_steps=20),
+    personalize=PersonalizeConfig(steps=20),
     render=RenderConfig(shown_size=64),
 )
 

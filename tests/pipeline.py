@@ -33,7 +33,7 @@ SHORT = 1.3
 SMALL: dict[str, dict[str, Any]] = {
     "frames": {"size": 128},
     "train": {"size": 48, "save_seconds": 1.0, "grid": {"steps": 60, "steps_per_clip": 0}},
-    "personalize": {"steps": 20, "newcomer_steps": 20},
+    "personalize": {"steps": 20},
     "render": {"shown_size": 128},
     "evaluate": {"faces_per_clip": 1},
 }

@@ -233,8 +233,6 @@ class PersonalizeConfig:
     """Seconds of footage that the person is learned from, counted from the clip's start; held-out frames in them are left out."""
     steps: int = 300
     """Optimiser steps; the interaction module stays frozen, with the fast field all but the person's planes and identity code."""
-    newcomer_steps: int = 1200
-    """The same for somebody whom the generic model has never seen, whose planes begin with a frontal view alone."""
     lr_share: float = 1.0
     """Learning rate at the start, as a share of training's."""
     unseen_steps: float = 0.5

@@ -14,5 +14,4 @@ def small_config(field: str = "grid", **train) -> Config:
     )  # fmt: skip
     mlp = replace(config.train.mlp, steps=20, rays=48, coarse=8, fine=8, width=16, layers=4, colour_width=8, colour_layers=2)
     base = dict(field=field, size=24, threads=1, latent_dim=6, save_seconds=0.0, device="cpu", grid=grid, mlp=mlp)
-    personal = replace(config.personalize, seconds=0.4, steps=15, newcomer_steps=15)
-    return replace(config, train=replace(config.train, **{**base, **train}), personalize=personal)
+    return replace(config, train=replace(config.train, **{**base, **train}), personalize=replace(config.personalize, seconds=0.4, steps=15))

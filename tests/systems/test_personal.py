@@ -77,8 +77,7 @@ def test_only_the_first_seconds_that_are_not_held_out_are_used():
 
 
 def test_the_unseen_person_is_really_unseen(tmp_path):
-    personal = replace(small_config().personalize, steps=3, newcomer_steps=3, unseen_steps=0.1)
-    config = replace(small_config("grid", save_seconds=60.0), personalize=personal)
+    config = replace(small_config("grid", save_seconds=60.0), personalize=replace(small_config().personalize, steps=3, unseen_steps=0.1))
     generic, _ = train(config, CLIPS, None, steps=4)
     film = manifest(b="same man", d="same man")
     assert [c.clip for c in without_person(film, CLIPS, "d")] == ["a", "c"]

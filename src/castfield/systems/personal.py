@@ -78,8 +78,7 @@ def personalize(
     model = adopt(generic, short, rig)
     for parameter in model.system.kept_parameters():
         parameter.requires_grad_(False)
-    chosen = config.personalize
-    steps, share = chosen.steps if clip.clip in generic.clips else chosen.newcomer_steps, chosen.lr_share
+    steps, share = config.personalize.steps, config.personalize.lr_share
     history = fit_model("personalize", model, [short], config, steps, title=title, lr_share=share)
     if out is not None:
         save_model(model, out)
