@@ -142,7 +142,7 @@ class MLPConfig:
 class GridConfig:
     steps: int = 400
     """Optimiser steps, to which `steps_per_clip` adds."""
-    steps_per_clip: int = 110
+    steps_per_clip: int = 65
     """Further optimiser steps for each clip of the cast."""
     frames: int = 16
     """Frames a step."""
@@ -150,7 +150,7 @@ class GridConfig:
     """Clips a step at most; its frames are spread over them evenly."""
     rays: int = 128
     """Rays a frame a step, at least."""
-    person_rays: int = 512
+    person_rays: int = 1024
     """Rays a person a step, at least: frames have more of them where they are of many people."""
     samples: int = 5
     """Samples a ray, placed by the proposal."""
@@ -178,15 +178,15 @@ class GridConfig:
     """Share of the rays inside the eyes' box, which count among the head's."""
     mask_weight: float = 0.1
     """Weight of the squared difference between opacity and head mask in the loss."""
-    air_weight: float = 3e-4
-    """Weight of the density that is learned in the air, away from the fitted head, in the loss."""
+    density_weight: float = 1e-4
+    """Weight of what is learned of the raw density, mean squares on rays and at random places: without evidence, fit and masks hold."""
     latent_weight: float = 0.1
     """Weight of |l|^2 in the loss."""
     identity_weight: float = 1e-4
     """Weight of |i|^2 in the loss."""
 
     def frame_rays(self, people: int) -> int:
-        """Rays a frame where a step sees so many people; an even number, because every second one has a place in the air beside it."""
+        """Rays a frame where a step sees so many people; an even number, because every second one has a random place beside it."""
         return max(self.rays, 2 * -(-self.person_rays * people // (2 * self.frames)))
 
     def scaled(self, size: int) -> GridConfig:
@@ -231,7 +231,7 @@ class TrainConfig:
 class PersonalizeConfig:
     seconds: float = 1.0
     """Seconds of footage that the person is learned from, counted from the clip's start; held-out frames in them are left out."""
-    steps: int = 300
+    steps: int = 800
     """Optimiser steps; the interaction module stays frozen, with the fast field all but the person's planes and identity code."""
     lr_share: float = 1.0
     """Learning rate at the start, as a share of training's."""

@@ -9,14 +9,14 @@ import torch
 from castfield.config import GridConfig
 from castfield.systems.grid_rays import rendered, score
 
-CONFIG = GridConfig(mask_weight=0.7, air_weight=0.3)
-RAYS, SAMPLES, AIR = 37, 5, 11
+CONFIG = GridConfig(mask_weight=0.7, density_weight=0.3)
+RAYS, SAMPLES, ELSEWHERE = 37, 5, 11
 
 
 def scene(dtype=torch.float32):
     """Raw values, prior and lengths of rays in three frames, some of which meet nothing, and what they should show."""
     torch.manual_seed(0)
-    points = RAYS * SAMPLES + AIR
+    points = RAYS * SAMPLES + ELSEWHERE
     raw, prior = torch.randn(3, points, 4) * 3, torch.randn(3, points) * 3
     lengths = torch.rand(3, RAYS, SAMPLES) * 0.02
     lengths[:, ::5] = 0
@@ -32,7 +32,7 @@ def scored(dtype, config=CONFIG):
     return total.detach(), error, raw.grad
 
 
-@pytest.mark.parametrize("changes", [{}, {"mask_weight": 0.0}, {"air_weight": 0.0}])
+@pytest.mark.parametrize("changes", [{}, {"mask_weight": 0.0}, {"density_weight": 0.0}])
 def test_loss_and_gradient_agree_with_plain_torch_in_double_precision(changes):
     config = dataclasses.replace(CONFIG, **changes)
     for fast, plain in zip(scored(torch.float32, config), scored(torch.float64, config), strict=True):

@@ -27,7 +27,7 @@ def test_losses_and_gradients_of_the_shares_add_up(field, identity, frames, worl
     """Also where the frames of a person fall to two processes, and where the shares differ in size."""
     config = small_config(field, identity=identity)
     heavy = dict(latent_weight=1.0, identity_weight=1.0)
-    grid, mlp = replace(config.train.grid, frames=frames, air_weight=1.0, **heavy), replace(config.train.mlp, **heavy)
+    grid, mlp = replace(config.train.grid, frames=frames, density_weight=1.0, **heavy), replace(config.train.mlp, **heavy)
     config = replace(config, train=replace(config.train, grid=grid, mlp=mlp))
     system = build_model(config, CLIPS, None).system
     batch = Batches(CLIPS, system.plan(), seed=0).draw(0)

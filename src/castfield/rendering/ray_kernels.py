@@ -60,21 +60,21 @@ def composite(raw, prior, length, background, scale, shift, colour, alpha):
 
 
 @parallel
-def score(raw, prior, length, background, colour, mask, scale, shift, mask_weight, air_weight, sums):
-    """The terms of the loss, and its gradient in place of raw (F, P, 4). The first R S points lie on rays, the others in the air.
+def score(raw, prior, length, background, colour, mask, scale, shift, mask_weight, density_weight, sums):
+    """The terms of the loss, and its gradient in place of raw (F, P, 4). The first R S points lie on rays, the others elsewhere.
 
-    prior (F, P), length (F, R, S), background and colour (F, R, 3), mask (F, R); sums (F, 3): squared errors of colour and of opacity, and
-    the square of what was learned in the air, each summed over a frame.
+    prior (F, P), length (F, R, S), background and colour (F, R, 3), mask (F, R); sums (F, 4): squared errors of colour and of opacity, and
+    the square of what is learned of the raw density on rays and elsewhere, each summed over a frame.
     """
     frames, rays, samples = length.shape
     points = raw.shape[1]
-    air = points - rays * samples
     of_colour, of_mask = np.float32(2 / (3 * frames * rays)), np.float32(2 * mask_weight / (frames * rays))
-    of_air = np.float32(2 * air_weight / (frames * max(air, 1)))
+    of_density = np.float32(2 * density_weight / (frames * rays * samples))
+    of_elsewhere = np.float32(2 * density_weight / (frames * (points - rays * samples)))
     for b in prange(frames):
         weight, through = np.empty(samples, np.float32), np.empty(samples, np.float32)
         seen, reaches = np.empty(3, np.float32), np.empty(3, np.float32)
-        error, covered, learned = np.float64(0), np.float64(0), np.float64(0)
+        error, covered, on_rays, elsewhere = np.float64(0), np.float64(0), np.float64(0), np.float64(0)
         for r in range(rays):
             first = r * samples
             some, before, behind = raw[b, first : first + samples], prior[b, first : first + samples], background[b, r]
@@ -95,10 +95,12 @@ def score(raw, prior, length, background, colour, mask, scale, shift, mask_weigh
                     some[j, 1 + c] = weight[j] * reaches[c] * shade * (ONE - shade)
                 to_optical = to_weight * through[j] - later
                 later += to_weight * weight[j]
-                some[j, 0] = to_optical * length[b, r, j] * scale * _sigmoid(some[j, 0] + before[j] - shift)
+                added = some[j, 0]
+                on_rays += added * added
+                some[j, 0] = to_optical * length[b, r, j] * scale * _sigmoid(added + before[j] - shift) + of_density * added
         for p in range(rays * samples, points):
-            high = max(raw[b, p, 0], ZERO) if prior[b, p] < ZERO else ZERO
-            learned += high * high
-            raw[b, p, 0] = of_air * high
+            added = raw[b, p, 0]
+            elsewhere += added * added
+            raw[b, p, 0] = of_elsewhere * added
             raw[b, p, 1:] = ZERO
-        sums[b, 0], sums[b, 1], sums[b, 2] = error, covered, learned
+        sums[b, 0], sums[b, 1], sums[b, 2], sums[b, 3] = error, covered, on_rays, elsewhere

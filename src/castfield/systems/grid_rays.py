@@ -37,25 +37,20 @@ def rendered(raw: Tensor, prior: Tensor, lengths: Tensor, background: Tensor) ->
 
 
 def score(raw: Tensor, prior: Tensor, lengths: Tensor, batch: Batch, config: GridConfig) -> tuple[Tensor, Tensor]:
-    """The weighted sum of the errors of colour, opacity and air, and the mean squared error of the colour alone.
+    """The weighted sum of the errors of colour and opacity and of what is learned of the density, and the colour's error alone.
 
-    The points behind the rays' samples lie at random places of the box.
+    What is learned is an addition to what fit and masks say of a head (`systems.shape`). Drawn to nothing, it stays small where no
+    camera has looked yet: what is cut away beside a head in one pose is its side in the next. The points behind the rays' samples lie
+    at random places of the box, and speak for what no ray meets: they weigh as much as the samples together.
     """
     if cpu_kernels(raw):
         return _Score.apply(raw, prior, lengths, batch, config)
     on_rays = lengths.shape[1] * lengths.shape[2]
     seen = rendered(raw[:, :on_rays], prior[:, :on_rays], lengths, batch.background)
     error, mask = ((seen.colour - batch.colour) ** 2).mean(), ((seen.alpha - batch.mask) ** 2).mean()
-    total = error + config.mask_weight * mask + config.air_weight * in_the_air(raw[:, on_rays:, 0], prior[:, on_rays:])
-    return total, error.detach()
-
-
-def in_the_air(learned: Tensor, prior: Tensor) -> Tensor:
-    """Mean square of the raw density that was learned where the prior sees air, both (F, P), at random places of the box.
-
-    Nothing that a camera saw speaks of what lies behind the visible surface; this keeps it as the prior has it.
-    """
-    return (torch.relu(learned) * (prior < 0)).square().mean()
+    learned = raw[..., 0].square()
+    drawn = learned[:, :on_rays].mean() + learned[:, on_rays:].mean()
+    return error + config.mask_weight * mask + config.density_weight * drawn, error.detach()
 
 
 def _density_and_colour(raw: Tensor, prior: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,14 +65,15 @@ class _Score(torch.autograd.Function):
     def forward(ctx: Any, raw: Tensor, prior: Tensor, lengths: Tensor, batch: Batch, config: GridConfig) -> tuple[Tensor, Tensor]:
         from castfield.rendering.ray_kernels import score as run
 
-        gradient, sums = raw.detach().clone(memory_format=torch.contiguous_format), raw.new_empty(len(raw), 3, dtype=torch.float64)
+        gradient, sums = raw.detach().clone(memory_format=torch.contiguous_format), raw.new_empty(len(raw), 4, dtype=torch.float64)
         given = (gradient, prior, lengths, batch.background, batch.colour, batch.mask)
-        run(*(t.contiguous().numpy() for t in given), *DENSITY, config.mask_weight, config.air_weight, sums.numpy())
+        run(*(t.contiguous().numpy() for t in given), *DENSITY, config.mask_weight, config.density_weight, sums.numpy())
         ctx.save_for_backward(gradient)
-        rays, air = batch.mask.numel(), raw.shape[0] * raw.shape[1] - lengths.numel()
-        error, mask, high = sums.sum(0).tolist()
+        rays, samples = batch.mask.numel(), lengths.numel()
+        error, mask, on_rays, elsewhere = sums.sum(0).tolist()
         error /= 3 * rays
-        total = error + config.mask_weight * mask / rays + config.air_weight * high / max(1, air)
+        drawn = on_rays / samples + elsewhere / (raw.shape[0] * raw.shape[1] - samples)
+        total = error + config.mask_weight * mask / rays + config.density_weight * drawn
         return raw.new_tensor(total), raw.new_tensor(error)
 
     @staticmethod

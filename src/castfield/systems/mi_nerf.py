@@ -245,7 +245,7 @@ class GridSystem(MINeRF):
         rays = pixel_rays(batch.pixels, batch.rotation, batch.translation, batch.focal, self.spec.train.size)
         noise, places = batch.noise[..., : config.samples].contiguous(), batch.noise[:, ::2, config.samples :]
         unit, lengths = self.proposal.samples(rays, people, config.samples, noise)
-        # One look-up for the rays' samples and the places in the air: the planes' gradients are large.
+        # One look-up for the rays' samples and the random places: the planes' gradients are large.
         raw, prior = self.field(torch.cat([unit, 2 * places - 1], 1), self.prepare(people, condition, latent))
         total, error = score(raw, prior, lengths, batch, config)
         of_latent, of_identity = self.regularisation(latent, people)

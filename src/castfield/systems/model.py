@@ -23,7 +23,7 @@ from castfield.systems.mi_nerf import GridSystem, Known, MINeRF, PaperSystem, Sp
 from castfield.systems.shape import density_prior, front, head_distance, with_hair
 from castfield.training.checkpoints import write
 
-FORMAT = 4
+FORMAT = 5
 SYSTEMS: dict[tuple[str, str], type[MINeRF]] = {("mi_nerf", "grid"): GridSystem, ("mi_nerf", "mlp"): PaperSystem}
 
 AHEAD = 16

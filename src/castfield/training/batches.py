@@ -57,7 +57,7 @@ class Batch:
         """
         frames, rays = self.mask.shape
         by_rays = frames < world
-        # Rays stay in pairs, because the grid field looks at a place in the air beside every second one.
+        # Rays stay in pairs, because the grid field looks at a random place beside every second one.
         size, count = (2, rays // 2) if by_rays else (1, frames)
         if count < world:
             raise TrainingError("there are more processes than pairs of rays in a step", expected=f"at most {count}", found=world)
