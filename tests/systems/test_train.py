@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_scene import made_clip
+from made_scene import made_clip, made_rig
 
 from castfield.config import Config
 from castfield.errors import CastfieldError, TrainingError
@@ -177,6 +177,19 @@ def test_every_parameter_moves_once_and_what_is_looked_up_together_shares_its_me
     # A code of each frame with two moments of its own is most of what a long clip takes of memory.
     assert {shares[id(p)] for p in system.codes.tables} == {system.codes.latent_dim if latent else 1}
     assert shares[id(system.codes.identity)] == shares[id(system.field.hidden.weight)] == 1
+
+
+def test_where_no_ray_passes_a_head_stays_as_it_was_known():
+    """What was cut away beside the rim of a head in one pose was missing from its side in the next."""
+    clip, places, learned = CLIPS[0], 2 * torch.rand(1, 2000, 3, generator=torch.Generator().manual_seed(0)) - 1, []
+    for weight in (0.0, 1e-4):
+        config = small_config(save_seconds=60.0)
+        config = replace(config, train=replace(config.train, grid=replace(config.train.grid, density_weight=weight)))
+        model, _ = train(config, [clip], None, rig=made_rig(), steps=60)
+        with torch.no_grad():
+            prepared = model.system.prepare(torch.tensor([0]), *model.conditions(clip.clip, clip.track.expression[:1], None))
+            learned.append(float(model.system.field(places, prepared)[0][..., 0].square().mean()))
+    assert learned[1] < learned[0] / 5
 
 
 def test_not_a_number_stops_with_reason_and_last_good_checkpoint(tmp_path, monkeypatch):
