@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from castfield.tracking.sixty_eight import from_mesh
 
-COLLAR, RISE, VAGUE = 0.33, 1.5, 0.12
+COLLAR, RISE, VAGUE = 0.30, 1.5, 0.12
 """Where the neck ends if the colours do not say otherwise: in face heights below the chin on the middle line, how far it rises a face
 width to the sides, where the shoulders are, and how much that differs from person to person and collar to collar."""
 CHEST = 0.54

@@ -46,7 +46,7 @@ PERSON_FRAMES = 24
 """Training frames from which the person is found, spread over the clip."""
 REFERENCE_FRAMES = 120
 """Training frames from which the brightness of the face is learned."""
-MOTION_STEPS, PICTURE_STEPS = 4, 2
+MOTION_STEPS, PICTURE_STEPS = 4, 3
 """Steps of the fit by landmarks, and of the one by landmarks and brightness; without pictures there are as many, by landmarks."""
 CHUNK, OVERLAP = 250, 25
 """Frames solved together, and how many of the neighbours' frames are solved along: a clip of more than ten seconds takes no more memory."""
