@@ -111,11 +111,12 @@ def test_numpys_arrays_and_torchs_give_the_same_fit(rig, tmp_path):
     assert (tmp_path / "torch.npz").read_bytes() == (tmp_path / "numpy.npz").read_bytes()
 
 
-def test_chunks_join_without_a_seam(rig, monkeypatch):
+@pytest.mark.parametrize("overlap", [6, 8])
+def test_chunks_join_without_a_seam(overlap, rig, monkeypatch):
     seen = made_motion.seen(rig, made_motion.truth(rig, 36), noise=0.3)
     whole = fit(rig, seen, SIZE, FitConfig())
     monkeypatch.setattr(landmark_fit, "CHUNK", 14)
-    monkeypatch.setattr(landmark_fit, "OVERLAP", 6)
+    monkeypatch.setattr(landmark_fit, "OVERLAP", overlap)
     parts = fit(rig, seen, SIZE, FitConfig())
     assert rotation_angle(whole.rotation.astype(float), parts.rotation.astype(float)).max() < 0.1
     assert np.abs(whole.landmarks - parts.landmarks)[:, rig.landmark_valid.numpy()].max() < 0.3
