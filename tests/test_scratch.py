@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import castfield.rigs
 from castfield import scratch
-from castfield.scratch import atomic, fingerprint, map_npz, write_json, write_npz
+from castfield.scratch import Rows, atomic, fingerprint, let_go, map_npz, write_json, write_npz
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -65,6 +67,29 @@ def test_npz_as_numpy_writes_it(tmp_path):
     with pytest.raises(ValueError, match="pickle"):
         write_npz(tmp_path / "a.npz", x=np.array([object()]))
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_rows_give_the_bytes_of_the_whole_array(tmp_path):
+    whole = np.arange(60, dtype=np.float32).reshape(5, 4, 3)
+    write_npz(tmp_path / "whole.npz", a=whole, b=np.ones(2))
+    write_npz(tmp_path / "rows.npz", a=Rows(whole.shape, whole.dtype, iter(whole[::-1][::-1])), b=np.ones(2))
+    assert (tmp_path / "rows.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
+
+
+def test_memory_of_a_mapped_array_is_given_back(tmp_path):
+    write_npz(tmp_path / "a.npz", a=np.ones((64, 1 << 17)))  # 64 MiB
+    array = map_npz(tmp_path / "a.npz")["a"]
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    before = resident()
+    assert array.sum() == array.size
+    assert resident() - before > 48 << 20
+    let_go(array)
+    assert resident() - before < 16 << 20
+    let_go(np.ones(3))
+    assert array[-1, -1] == 1
 
 
 def test_the_scratch_folder(tmp_path, monkeypatch):

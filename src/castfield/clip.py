@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from castfield.errors import ClipError
-from castfield.scratch import map_npz, write_json, write_npz
+from castfield.scratch import Rows, map_npz, write_json, write_npz
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,20 @@ class Landmarks:
     """(T, 478, 2) float32 x and y as the network gave them in one pass; `points` may be the mean of several. For metrics only."""
 
     def save(self, path: Path) -> None:
-        tracker = np.array(self.tracker)
-        write_npz(path, points=self.points, confidence=self.confidence, found=self.found, tracker=tracker, raw=self.raw)
+        self.write(path, self.points, self.confidence, self.found, self.tracker, self.raw)
+
+    @staticmethod
+    def write(
+        path: Path, points: np.ndarray | Rows, confidence: np.ndarray, found: np.ndarray, tracker: str, raw: np.ndarray | Rows
+    ) -> None:
+        """Write what `load` reads; points and raw ones of a long clip need not be held."""
+        write_npz(path, points=points, confidence=confidence, found=found, tracker=np.array(tracker), raw=raw)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        with np.load(path) as z:
-            return cls(z["points"], z["confidence"], z["found"], str(z["tracker"]), z["raw"])
+    def load(cls, path: Path, mapped: bool = False) -> Self:
+        """Read what `save` wrote; `mapped`: from the file only where it is looked at, so that a long clip takes no more memory."""
+        values = _read(path, mapped)
+        return cls(values["points"], values["confidence"], values["found"], str(values["tracker"]), values["raw"])
 
 
 @dataclass(frozen=True)
@@ -108,11 +115,7 @@ class Track:
     @classmethod
     def load(cls, path: Path, mapped: bool = False) -> Self:
         """Read what `save` wrote; `mapped`: from the file only where it is looked at, so that a long clip takes no more memory."""
-        if mapped:
-            values: dict[str, Any] = map_npz(path)
-        else:
-            with np.load(path) as z:
-                values = {k: z[k] for k in z.files}
+        values: dict[str, Any] = _read(path, mapped)
         return cls(**{**values, "focal": float(values["focal"]), "size": int(values["size"])})
 
 
@@ -137,6 +140,13 @@ def split_frames(frames: int, share: float = 0.1) -> Split:
     speech = np.arange(middle, middle + held)
     train = np.setdiff1d(np.arange(frames), np.concatenate([end, speech]))
     return Split(train, end, speech)
+
+
+def _read(path: Path, mapped: bool) -> dict[str, np.ndarray]:
+    if mapped:
+        return map_npz(path)
+    with np.load(path) as z:
+        return {name: z[name] for name in z.files}
 
 
 def clip_names(folder: Path, suffix: str) -> list[str]:

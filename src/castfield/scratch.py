@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import mmap
 import os
 import shutil
 import struct
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -63,13 +64,29 @@ def write_json(path: Path, value: Any) -> None:
         part.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def write_npz(path: Path, **arrays: np.ndarray) -> None:
-    """Write arrays as an uncompressed .npz, atomically. The same arrays give the same bytes."""
+@dataclass(frozen=True)
+class Rows:
+    """An array that is made row by row while it is written, so that it is never held whole."""
+
+    shape: tuple[int, ...]
+    kind: np.dtype[Any]
+    rows: Iterable[np.ndarray]
+    """shape[0] arrays of shape[1:]."""
+
+
+def write_npz(path: Path, **arrays: np.ndarray | Rows) -> None:
+    """Write arrays as an uncompressed .npz, atomically. The same arrays give the same bytes, whole or by rows."""
     # As np.savez, which however leaves an archive behind that complains when a full disk stops it.
     with atomic(path) as part, zipfile.ZipFile(part, "w") as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+                if isinstance(array, Rows):
+                    head = {"descr": np.lib.format.dtype_to_descr(array.kind), "fortran_order": False, "shape": array.shape}
+                    np.lib.format.write_array_header_1_0(member, head)
+                    for row in array.rows:
+                        member.write(np.ascontiguousarray(row, array.kind).data)
+                else:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def map_npz(path: Path) -> dict[str, np.ndarray]:
@@ -88,6 +105,13 @@ def map_npz(path: Path) -> dict[str, np.ndarray]:
             # A plain array: indexing a memory map takes longer.
             arrays[member.filename.removesuffix(".npy")] = np.asarray(np.memmap(stream, kind, "c", stream.tell(), shape, order))
     return arrays
+
+
+def let_go(array: np.ndarray) -> None:
+    """Give back the memory of what was looked at of an array of `map_npz`, which nobody wrote to; another array stays as it is."""
+    mapped = getattr(array.base, "_mmap", array.base)
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def sha256(path: Path) -> str:

@@ -9,12 +9,14 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from castfield import media as video
+from castfield.clip import Landmarks
 from castfield.config import LandmarksConfig
 from castfield.opposite import OPPOSITE, back, flipped
 from castfield.rigs.correspondence import Tracker
+from castfield.shards import Job
 from castfield.tracking.both_sides import both_sides
-from castfield.tracking.landmarks import gather
-from castfield.tracking.main_person import Face, follow
+from castfield.tracking.landmarks import track_clip
+from castfield.tracking.main_person import Face
 from castfield.tracking.trackers import face_mesh, mediapipe
 
 
@@ -51,9 +53,10 @@ def test_the_mean_is_of_what_both_pictures_show(speaker, alone, mirrored):
     np.testing.assert_allclose(seen, (alone + there) / 2, atol=1e-4)
 
 
-def test_what_one_pass_gave_is_kept(speaker, alone):
-    faces = list(mediapipe(speaker))
-    kept = gather("a", faces, follow(faces, 256), LandmarksConfig())
+def test_what_one_pass_gave_is_kept(tmp_path, speaker, alone):
+    video.encode_lossless(tmp_path / "a.mkv", speaker)
+    track_clip(Job("a", {"frames": tmp_path / "a.mkv"}, LandmarksConfig()), tmp_path)
+    kept = Landmarks.load(tmp_path / "a.npz")
     np.testing.assert_array_equal(kept.raw, alone[..., :2])
     assert np.abs(kept.points[..., :2] - kept.raw).max() > 0.3
 

@@ -183,7 +183,7 @@ def _without_errors(model, seen, state, noise):
 
 
 def test_the_known_errors_of_the_tracker_do_not_move_the_expression(rig):
-    from castfield.tracking.landmark_fit import observe
+    from castfield.tracking.landmark_fit import face_scale, observe
 
     _, state = made_motion.model_state(rig)
     model = FaceModel.of(rig, answered=True)
@@ -194,7 +194,8 @@ def test_the_known_errors_of_the_tracker_do_not_move_the_expression(rig):
     points[:, model.index, :2], _ = project(wrong, state.pose, state.focal, SIZE / 2)
     points[:, ~np.isin(np.arange(478), model.index)] = 100.0
     points[..., 2] = 0
-    seen = observe(model, Landmarks(points, np.ones(3, np.float32), np.ones(3, bool), "mediapipe", points[..., :2]), SIZE)
+    landmarks = Landmarks(points, np.ones(3, np.float32), np.ones(3, bool), "mediapipe", points[..., :2])
+    seen = observe(model, landmarks, SIZE, face_scale(landmarks))
     pulls = [
         np.linalg.norm(g[:, POSE:])
         for _, g in (landmark_equations(model, seen, state, Noise()), _without_errors(model, seen, state, Noise()))
@@ -279,14 +280,16 @@ def test_the_first_pose_is_near_the_truth(rig):
 
 
 def test_a_tremble_of_the_whole_face_moves_neither_pose_nor_expression(rig):
-    from castfield.tracking.landmark_fit import observe
+    from castfield.tracking.landmark_fit import face_scale, observe
 
     model, state = made_motion.model_state(rig)
     seen = made_motion.seen(rig, made_motion.truth(rig, 3))
     trembled = replace(seen, points=seen.points + np.array([0.4, -0.3, 0], np.float32))
     noise = Noise()
     for eliminated, bound in ((False, None), (True, 0.25)):
-        _, g = (_without_errors if eliminated else landmark_equations)(model, observe(model, trembled, SIZE), state, noise)
+        _, g = (_without_errors if eliminated else landmark_equations)(
+            model, observe(model, trembled, SIZE, face_scale(trembled)), state, noise
+        )
         pull = np.abs(np.linalg.norm(g[:, POSE:], axis=1)).mean()
         if bound is None:
             free = pull

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from castfield.errors import ClipError, WeightsError
 from castfield.shards import Job
 from castfield.tracking import trackers
 from castfield.tracking.landmarks import track_clip
-from castfield.tracking.main_person import Face, bystander_share, follow
+from castfield.tracking.main_person import Face, boxes_of, bystander_share, follow
 from castfield.tracking.sixty_eight import INDICES, from_mesh, to_mesh
 from castfield.tracking.trackers import TRACKERS
 
@@ -111,14 +112,35 @@ def test_the_same_person_is_followed_though_another_grows_larger_for_a_moment():
     main, other = [_face(120 + t, 128, 100) for t in range(20)], [_face(220, 128, 60) for _ in range(20)]
     other[9] = _face(220, 128, 130)
     frames = [[o, m] if t % 2 else [m, o] for t, (m, o) in enumerate(zip(main, other, strict=True))]
-    assert follow(frames, 256) == [1 if t % 2 else 0 for t in range(20)]
-    assert bystander_share(frames, follow(frames, 256)) == 1.0
+    boxes = [boxes_of(faces) for faces in frames]
+    assert follow(boxes, 256) == [1 if t % 2 else 0 for t in range(20)]
+    assert bystander_share(boxes, follow(boxes, 256)) == 1.0
 
 
 def test_a_path_leads_over_frames_without_faces():
     frames = [[], [_face(100, 128, 90)], [], [_face(200, 128, 80), _face(104, 128, 90)], []]
-    assert follow(frames, 256) == [-1, 0, -1, 1, -1]
-    assert follow([[], []], 256) == [-1, -1]
+    assert follow([boxes_of(faces) for faces in frames], 256) == [-1, 0, -1, 1, -1]
+    assert follow([boxes_of([]), boxes_of([])], 256) == [-1, -1]
+
+
+def test_of_a_long_clip_few_faces_are_held(tmp_path, monkeypatch):
+    """Every face of a clip was held, and its points once more as arrays: half a megabyte a second."""
+    frames, most, alive = 200, [], []
+
+    def tracker(pictures):
+        for number, _ in enumerate(pictures):
+            face = Face(np.full((478, 3), 100 + number % 7, np.float32), 1.0)
+            face.points[:, 0] += np.arange(478) / 10
+            alive.append(weakref.ref(face.points))
+            most.append(sum(ref() is not None for ref in alive))
+            yield [face] if number % 10 else []
+
+    monkeypatch.setitem(trackers.TRACKERS, "mediapipe", tracker)
+    found = _track(tmp_path, np.zeros((frames, 64, 64, 3), np.uint8))
+    assert len(most) == frames
+    assert max(most) <= 3
+    np.testing.assert_array_equal(found.points[:, 0, 1], [100 + (t - (t % 10 == 0) if t else 1) % 7 for t in range(frames)])
+    np.testing.assert_array_equal(found.points[..., :2], found.raw)
 
 
 def test_sixty_eight_points_keep_their_place_among_the_mesh():

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from castfield.check.covering import colours
 from castfield.check.sharpness import blur
 from castfield.quiet import quiet
-from castfield.tracking.main_person import follow
+from castfield.tracking.main_person import boxes_of, follow
 from castfield.tracking.trackers import face_mesh
 
 EYES, LIPS, BROW_CHIN = (33, 263), (13, 14), (10, 152)
@@ -49,7 +49,7 @@ def look(crops: np.ndarray, bar: tqdm) -> Views:
     for found in tracked:
         faces.append(found)
         bar.update(0.7 / len(crops))
-    path = follow(faces, crops.shape[1])
+    path = follow([boxes_of(found) for found in faces], crops.shape[1])
     rows = []
     for picture, seen, main in zip(crops, faces, path, strict=True):
         rows.append(_measure(picture, seen[main].points) if main >= 0 else _nothing())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from castfield.tracking.main_person import follow
+from castfield.tracking.main_person import boxes_of, follow
 from castfield.tracking.trackers import face_mesh
 
 ENLARGED = 256
@@ -42,7 +42,7 @@ def track(frames: np.ndarray) -> Tracked:
     scale = max(1.0, ENLARGED / size)
     large = (cv2.resize(f, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC) if scale > 1 else f for f in frames)
     faces = list(face_mesh(large))
-    path = follow(faces, round(size * scale))
+    path = follow([boxes_of(seen) for seen in faces], round(size * scale))
     nothing = np.full((478, 3), np.nan, np.float32)
     points = np.stack([faces[t][at].points / np.float32(scale) if at >= 0 else nothing for t, at in enumerate(path)])
     return Tracked(points.astype(np.float32), np.array(path) >= 0)

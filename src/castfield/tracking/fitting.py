@@ -54,7 +54,7 @@ def fit_clip(job: Job, out: Path) -> None:
     config: FitConfig = job.params
     cv2.setNumThreads(1)  # one core per clip: the pool of clips is what fills the machine
     start = time.perf_counter()
-    seen = Landmarks.load(job.inputs["landmarks"])
+    seen = Landmarks.load(job.inputs["landmarks"], mapped=True)
     crop = Crop.load(job.inputs["crop"])
     pictures = media.rewindable(lambda: map(detail, media.stream(job.inputs["frames"])), crop.frames)
     try:
@@ -77,8 +77,8 @@ def summarise(layout: Layout) -> dict[str, object]:
     truths: dict[str, dict[str, float]] = {}
     names = read_rig(layout.rig / "rig.npz").expression_names
     for clip in clip_names(layout.tracks, ".npz"):
-        track = Track.load(layout.tracks / f"{clip}.npz")
-        clips[clip] = measure(track, Landmarks.load(layout.landmarks / f"{clip}.npz"))
+        track = Track.load(layout.tracks / f"{clip}.npz", mapped=True)
+        clips[clip] = measure(track, Landmarks.load(layout.landmarks / f"{clip}.npz", mapped=True))
         truth = layout.truth / f"{clip}.npz"
         if truth.exists():
             try:

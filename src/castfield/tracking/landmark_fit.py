@@ -13,6 +13,7 @@ from castfield.clip import Landmarks, Track, split_frames
 from castfield.config import FitConfig
 from castfield.errors import ClipError
 from castfield.rigs.stored import StoredRig
+from castfield.scratch import let_go
 from castfield.tracking.face_model import FaceModel, Pose, first_pose, joined, worth_fitting
 from castfield.tracking.photometric import Reference, learn_reference, normal_equations, sample
 from castfield.tracking.solver import (
@@ -60,17 +61,21 @@ def inter_ocular(points: np.ndarray, frames: np.ndarray | slice = np.s_[:]) -> f
     return float(np.median(np.linalg.norm(left - right, axis=-1)))
 
 
-def observe(model: FaceModel, landmarks: Landmarks, size: int) -> Observation:
-    """The tracker's points as the fit takes them."""
-    points = landmarks.points[:, model.index, :2]
-    given = np.isfinite(points).all(-1)
-    points[~given] = 0
-    confident = np.where(landmarks.found, np.clip(landmarks.confidence, 0.05, 1.0), 0.0)
-    weight = model.weight * given * confident[:, None]
+def face_scale(landmarks: Landmarks) -> float:
+    """The inter-ocular distance in pixels. Raises ClipError for a face too small to fit."""
     scale = inter_ocular(landmarks.points, landmarks.found)
     if not np.isfinite(scale) or scale < 4:
         raise ClipError("the face is too small to fit", expected="eyes at least 4 pixels apart", found=f"{scale:.1f} pixels")
-    return Observation(points, weight, scale, size / 2)
+    return scale
+
+
+def observe(model: FaceModel, landmarks: Landmarks, size: int, scale: float, frames: np.ndarray | slice = np.s_[:]) -> Observation:
+    """The tracker's points in some of the frames as the fit takes them; scale: `face_scale`."""
+    points = landmarks.points[frames][:, model.index, :2]
+    given = np.isfinite(points).all(-1)
+    points[~given] = 0
+    confident = np.where(landmarks.found[frames], np.clip(landmarks.confidence[frames], 0.05, 1.0), 0.0)
+    return Observation(points, model.weight * given * confident[:, None], scale, size / 2)
 
 
 def fit(
@@ -107,20 +112,25 @@ def _fit(
 ) -> Track:
     answered = landmarks.tracker == ANSWERED
     # Points that this tracker never gives (all but 68 with `face_alignment`) are left out, so that weights keep their meaning.
-    given = np.isfinite(landmarks.points[..., :2]).all(-1)[landmarks.found].all(0)
-    model = FaceModel.of(rig, worth_fitting(np.flatnonzero(np.asarray(rig.landmark_valid) & given)), answered=answered)
-    seen = observe(model, landmarks, size)
+    frames, scale = len(landmarks.points), face_scale(landmarks)
+    windows = _windows(frames)
+    given = np.all([np.isfinite(landmarks.points[w][landmarks.found[w], :, :2]).all((0, 2)) for w in windows], 0)
+    known = FaceModel.of(rig, worth_fitting(np.flatnonzero(np.asarray(rig.landmark_valid) & given)), answered=answered)
     # Actions are held back by their sum, signed directions by their squares.
-    looser = np.where(model.one_sided, 1.0, 1 / np.sqrt(max(config.expression_prior, 1e-6)))
-    model = replace(model, deviation=model.deviation * looser)
-    prior_focal = FOCAL_PRIOR * size
-    pose = joined(
-        [
-            first_pose(some.points.astype(np.float64), model.neutral, some.weight, prior_focal, seen.centre)
-            for some in map(seen.part, _windows(len(seen.points)))
-        ]
-    )
-    frames, blind = len(seen.points), seen.weight.sum(1) == 0
+    looser = np.where(known.one_sided, 1.0, 1 / np.sqrt(max(config.expression_prior, 1e-6)))
+    model = replace(known, deviation=known.deviation * looser)
+
+    def seen(some: np.ndarray | slice) -> Observation:
+        part = observe(known, landmarks, size, scale, some)
+        let_go(landmarks.points)
+        return part
+
+    prior_focal, centre = FOCAL_PRIOR * size, size / 2
+    poses, unseen = [], []
+    for some in map(seen, windows):
+        poses.append(first_pose(some.points.astype(np.float64), model.neutral, some.weight, prior_focal, centre))
+        unseen.append(some.weight.sum(1) == 0)
+    pose, blind = joined(poses), np.concatenate(unseen)
     nothing = np.zeros((frames, len(model.expression)))
     start = State(
         np.zeros(rig.identity_dim) if identity is None else identity,
@@ -131,8 +141,8 @@ def _fit(
     )
 
     chosen = _spread(split_frames(frames).train, ~blind, PERSON_FRAMES)
-    person = fit_person(model, seen.part(chosen), start.part(chosen), noise, prior_focal, 16, config.identity_prior, identity is not None)
-    offset = personal_offset(model, seen.part(chosen), person, noise)
+    person = fit_person(model, seen(chosen), start.part(chosen), noise, prior_focal, 16, config.identity_prior, identity is not None)
+    offset = personal_offset(model, seen(chosen), person, noise)
     # Depth at the fitted focal length; the place in the picture stays.
     place = pose.place + np.array([0, 0, person.log_focal - np.log(prior_focal)])
     state = replace(
@@ -141,7 +151,7 @@ def _fit(
     smooth = smoothness(rig, config)
     watched = pictures if config.photometric else None
     steps = MOTION_STEPS if watched else MOTION_STEPS + PICTURE_STEPS
-    state = _in_chunks(state, lambda wide: fit_motion(model, seen.part(wide), state.part(wide), noise, smooth, steps))
+    state = _in_chunks(state, lambda wide: fit_motion(model, seen(wide), state.part(wide), noise, smooth, steps))
     if watched:
         surface = Surface.of(rig, state.identity)
         chosen = _spread(split_frames(frames).train, ~blind, REFERENCE_FRAMES)
@@ -150,7 +160,7 @@ def _fit(
             model,
             surface,
             [picture for t, picture in enumerate(watched()) if t in wanted],  # not kept: they are done with here
-            seen.part(chosen),
+            seen(chosen),
             state.part(chosen),
             noise,
         )
@@ -164,8 +174,8 @@ def _fit(
             for t in range(max(held, default=-1) + 1, wide.stop):
                 held[t] = next(stream)
             window = [held[t] for t in range(wide.start, wide.stop)]
-            look = watch(surface, window, reference, seen.centre, blind[wide])
-            return fit_motion(model, seen.part(wide), state.part(wide), noise, smooth, PICTURE_STEPS, look)
+            look = watch(surface, window, reference, centre, blind[wide])
+            return fit_motion(model, seen(wide), state.part(wide), noise, smooth, PICTURE_STEPS, look)
 
         state = _in_chunks(state, refine)
     return as_track(rig, state, landmarks.found, size, answered)

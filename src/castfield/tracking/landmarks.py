@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,9 @@ from castfield.config import Config, LandmarksConfig
 from castfield.errors import ClipError
 from castfield.layout import Layout
 from castfield.shards import Job, Step, map_clips
-from castfield.tracking import both_sides, main_person, trackers
-from castfield.tracking.main_person import Face, bystander_share, follow
+from castfield.tracking import both_sides, face_file, main_person, trackers
+from castfield.tracking.face_file import FaceFile
+from castfield.tracking.main_person import bystander_share, follow
 from castfield.tracking.trackers import TRACKERS
 
 
@@ -30,35 +30,25 @@ def step(config: Config, layout: Layout) -> Step:
         Job(clip, {"frames": layout.frames / f"{clip}.mkv"}, config.landmarks)
         for clip in clip_names(layout.frames, ".mkv")
     ]  # fmt: skip
-    return Step("landmarks", track_clip, jobs, [trackers, both_sides, opposite, main_person])
+    return Step("landmarks", track_clip, jobs, [trackers, both_sides, opposite, main_person, face_file])
 
 
 def track_clip(job: Job, out: Path) -> None:
     """Write `<clip>.npz`. Raises ClipError if too few frames show a face, WeightsError if the tracker lacks its weights."""
     config: LandmarksConfig = job.params
-    faces = list(TRACKERS[config.tracker](media.stream(job.inputs["frames"])))
-    path = follow(faces, media.probe(job.inputs["frames"]).width)
-    share = bystander_share(faces, path)
-    if share > 0.1:
-        print(f"landmarks: {job.clip}: another person is in {share:.0%} of the frames; the larger, more central one is kept", flush=True)
-    gather(job.clip, faces, path, config).save(out / f"{job.clip}.npz")
-
-
-def gather(clip: str, faces: Sequence[Sequence[Face]], path: Sequence[int], config: LandmarksConfig) -> Landmarks:
-    """The chosen faces as one track, bridged over frames without one. Raises ClipError if these are too many."""
-    found = np.array([at >= 0 for at in path])
-    must_be_seen(clip, found, np.arange(len(found)), config)
-    chosen = [faces[t][path[t]] for t in _nearest(found)]
-    points, raw = (
-        np.stack(all_of).astype(np.float32, copy=False) for all_of in ([f.points for f in chosen], [raw_points(f) for f in chosen])
-    )
-    confidence = np.array([faces[t][path[t]].confidence if path[t] >= 0 else 0.0 for t in range(len(found))], np.float32)
-    return Landmarks(points, confidence, found, config.tracker, raw)
-
-
-def raw_points(face: Face) -> np.ndarray:
-    """(478, 2) of a face as the network gave them in one pass."""
-    return (face.points if face.raw is None else face.raw)[:, :2]
+    with FaceFile(out) as faces:
+        for seen in TRACKERS[config.tracker](media.stream(job.inputs["frames"])):
+            faces.add(seen)
+        path = follow(faces.boxes, media.probe(job.inputs["frames"]).width)
+        share = bystander_share(faces.boxes, path)
+        if share > 0.1:
+            kept = "the larger, more central one is kept"
+            print(f"landmarks: {job.clip}: another person is in {share:.0%} of the frames; {kept}", flush=True)
+        found = np.array(path) >= 0
+        must_be_seen(job.clip, found, np.arange(len(found)), config)
+        seen_at = _nearest(found).tolist()  # bridged over frames without a face
+        points, raw = faces.points(seen_at, path), faces.raw(seen_at, path)
+        Landmarks.write(out / f"{job.clip}.npz", points, faces.confidence(path), found, config.tracker, raw)
 
 
 def must_be_seen(clip: str, found: np.ndarray, at: np.ndarray, config: LandmarksConfig) -> None:

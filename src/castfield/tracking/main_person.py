@@ -25,17 +25,21 @@ class Face:
         return np.array([*(low + high) / 2, max(high - low)])
 
 
-def follow(frames: Sequence[Sequence[Face]], size: int) -> list[int]:
-    """Index of the main person's face in every frame, -1 where there is none.
+def boxes_of(faces: Sequence[Face]) -> np.ndarray:
+    """(N, 3) `Face.box` of the faces in one frame: what tells who is who."""
+    return np.array([face.box() for face in faces]).reshape(-1, 3)
+
+
+def follow(boxes: Sequence[np.ndarray], size: int) -> list[int]:
+    """Index of the main person's face in every frame, -1 where there is none, from each frame's boxes (N, 3).
 
     The best path through the candidates (Viterbi): a face earns its area and nearness to the centre of the picture
     (side `size` pixels), a step from face to face pays for the jump in units of the face's side.
     """
-    path = [-1] * len(frames)
-    seen = [t for t, faces in enumerate(frames) if faces]
+    path = [-1] * len(boxes)
+    seen = [t for t, faces in enumerate(boxes) if len(faces)]
     if not seen:
         return path
-    boxes = {t: np.stack([face.box() for face in frames[t]]) for t in seen}
     score = _merit(boxes[seen[0]], size)
     back: dict[int, np.ndarray] = {}
     for before, now in zip(seen, seen[1:], strict=False):
@@ -57,11 +61,10 @@ def _merit(boxes: np.ndarray, size: int) -> np.ndarray:
     return np.log(boxes[:, 2] / size) - 2.0 * np.linalg.norm(boxes[:, :2] / size - 0.5, axis=-1)
 
 
-def bystander_share(frames: Sequence[Sequence[Face]], path: Sequence[int]) -> float:
+def bystander_share(boxes: Sequence[np.ndarray], path: Sequence[int]) -> float:
     """Share of the frames with another face at least half as wide as the main person's."""
     count = 0
-    for faces, main in zip(frames, path, strict=True):
+    for faces, main in zip(boxes, path, strict=True):
         if main >= 0:
-            side = faces[main].box()[2]
-            count += any(face.box()[2] > 0.5 * side for at, face in enumerate(faces) if at != main)
-    return count / max(1, len(frames))
+            count += bool((np.delete(faces, main, 0)[:, 2] > 0.5 * faces[main, 2]).any())
+    return count / max(1, len(boxes))
