@@ -127,6 +127,17 @@ def test_of_a_long_clip_the_pictures_of_one_window_are_held(rig, monkeypatch):
     assert max(most) <= chunk + 2 * overlap + 2  # and the one that is made, and the one made before
 
 
+def test_ears_are_looked_at_and_the_neck_is_not(rig):
+    """A face is almost flat: without what lies behind it, a nod is hardly told from a shift."""
+    identity = np.zeros(rig.identity_dim)
+    place = Surface.of(rig, identity).place
+    ears, neck = (rig.neutral[rig.part(name)].numpy() for name in ("ears", "neck"))
+    near = np.linalg.norm(place[:, None] - ears[None], axis=-1).min(1) < 0.004
+    assert near.mean() > 0.05
+    assert place[near, 2].mean() < place[~near, 2].mean() - 0.05
+    assert (np.linalg.norm(place[:, None] - neck[None], axis=-1).min(1) < 0.004).mean() < 0.01, "the neck turns otherwise"
+
+
 def test_shading_that_wanders_as_the_head_turns_is_no_motion(rig):
     """Colours that are linear in the head's turn are told from noise, and expected of a turned head."""
     rng = np.random.default_rng(0)

@@ -35,12 +35,12 @@ Pictures = Callable[[], Iterator[np.ndarray]]
 """Starts a pass over a clip's frames as `photometric.detail`, (H, W) uint8."""
 
 LIVELY = (
-    ("eyeBlink", 0.15), ("eyeLook", 0.05), ("eye", 0.015), ("brow", 0.015), ("cheek", 0.015), ("nose", 0.015),
-    ("Smile", 0.03), ("Frown", 0.03), ("Dimple", 0.03),
+    ("eyeBlink", 0.13), ("eyeLook", 0.044), ("eye", 0.013), ("brow", 0.013), ("cheek", 0.013), ("nose", 0.013),
+    ("Smile", 0.026), ("Frown", 0.026), ("Dimple", 0.026),
 )  # fmt: skip
-"""Second difference of an action from frame to frame (standard deviation), by a part of its name: lips and lids are fast, brows slow.
-
-What has no such name moves by a fifth of its prior's deviation."""
+"""Second difference of an action from frame to frame (standard deviation), by a part of its name: lips and lids are fast, brows slow."""
+STILL = 0.175
+"""The same of an action without such a name, in deviations of its prior."""
 ANSWERED = "mediapipe"
 """The tracker whose answer to a face the rig knows (`castfield.rigs.response`)."""
 PERSON_FRAMES = 24
@@ -235,7 +235,7 @@ def smoothness(rig: StoredRig[Any], config: FitConfig) -> Smoothness:
     """What a head and a face do within a frame. Lids are the fastest: a blink closes in two frames."""
     deviation = np.asarray(rig.expression_deviation, np.float64)
     activation = np.array([
-        next((sigma for part, sigma in LIVELY if part in name), 0.2 * size)
+        next((sigma for part, sigma in LIVELY if part in name), STILL * size)
         for name, size in zip(rig.expression_names, deviation, strict=True)
     ])  # fmt: skip
     easy = Smoothness()

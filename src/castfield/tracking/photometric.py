@@ -30,8 +30,8 @@ NOISE = 0.012
 """Brightness noise, share of white, below which no point is thought to be exact."""
 USUAL_TURN, FIRM = 0.1, 2.0
 """Radians that a head turns in a clip; and how many frames of such turns it takes to believe in half of the slope that they show."""
-INDEPENDENT = 200.0
-"""How many independent points the face is worth: neighbours see the same skin."""
+INDEPENDENT = 250.0
+"""How many independent points face and ears are worth: neighbours see the same skin."""
 
 
 @dataclass(frozen=True)

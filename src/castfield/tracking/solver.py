@@ -254,11 +254,11 @@ def _person_equations(model: FaceModel, seen: Observation, state: State, noise: 
 class Smoothness:
     """Expected change from frame to frame at 25 Hz: standard deviations of the second difference, and of the first."""
 
-    rotation: float = 0.003
+    rotation: float = 0.0026
     """Radians."""
-    sideways: float = 0.00025
+    sideways: float = 0.00022
     """Metres, across the line of sight."""
-    depth: float = 0.0003
+    depth: float = 0.00026
     """Metres, along it: the landmarks say little about it."""
     activation: np.ndarray | float = 0.06
     """(d,) second difference of each action."""

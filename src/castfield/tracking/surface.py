@@ -12,7 +12,10 @@ from castfield.rigs.stored import StoredRig
 from castfield.tracking.face_model import BROWS, LIDS, LIPS, by_places, spread
 from castfield.tracking.solver import State
 
-POINTS = 1200
+POINTS = 1800
+SEEN, BACK = ("skin", "brows", "ears"), -0.03
+"""Parts that are looked at, and z in metres from which on. Ears lie ten centimetres behind the nose: what moves between them tells a nod
+from a shift, which a face alone, almost flat, hardly does. Where hair covers them, what they look like is not certain and counts little."""
 NEAR, DENSER = 0.018, 3.0
 """Within this many metres of lids and brows, points lie this many times as densely: there the small motions are."""
 MOUTH = 0.015
@@ -33,14 +36,14 @@ class Surface:
 
     @classmethod
     def of(cls, rig: StoredRig[Any], identity: np.ndarray) -> Surface:
-        """POINTS points on the face's skin and brows, the same for every person."""
+        """POINTS points on the face's skin and brows and on the ears, the same for every person."""
         rest, faces = np.asarray(rig.neutral, np.float64), np.asarray(rig.faces)[: rig.head_faces]
         parts = np.asarray(rig.face_parts)[: rig.head_faces]
-        skin = np.isin(parts, [rig.part_names.index(name) for name in ("skin", "brows") if name in rig.part_names])
+        skin = np.isin(parts, [rig.part_names.index(name) for name in SEEN if name in rig.part_names])
         landmarks = spread(rest, np.asarray(rig.faces)[np.asarray(rig.landmark_face)], np.asarray(rig.landmark_barycentric))
         middle = rest[faces].mean(1)
-        # The face: from the chin to the hairline, and not the neck, which turns otherwise, nor what hair may hide.
-        face = skin & (middle[:, 1] > landmarks[152, 1]) & (middle[:, 1] < landmarks[10, 1]) & (middle[:, 2] > 0.02)
+        # From the chin to the hairline, and not the neck, which turns otherwise.
+        face = skin & (middle[:, 1] > landmarks[152, 1]) & (middle[:, 1] < landmarks[10, 1]) & (middle[:, 2] > BACK)
 
         def from_marks(places: np.ndarray, marks: tuple[int, ...]) -> np.ndarray:
             return np.linalg.norm(places[:, None] - landmarks[None, list(marks)], axis=-1).min(1)
