@@ -187,7 +187,11 @@ def test_where_no_ray_passes_a_head_stays_as_it_was_known():
         config = replace(config, train=replace(config.train, grid=replace(config.train.grid, density_weight=weight)))
         model, _ = train(config, [clip], None, rig=made_rig(), steps=60)
         with torch.no_grad():
-            prepared = model.system.prepare(torch.tensor([0]), *model.conditions(clip.clip, clip.track.expression[:1], None))
+            prepared = model.system.prepare(
+                torch.tensor([0]),
+                torch.from_numpy(clip.track.expression[:1]),
+                *model.conditions(clip.clip, clip.track.expression[:1], None),
+            )
             learned.append(float(model.system.field(places, prepared)[0][..., 0].square().mean()))
     assert learned[1] < learned[0] / 5
 

@@ -1,9 +1,9 @@
 """The fast field: feature planes near the fitted head, a small network, and a proposal that says where to sample.
 
 Each person has planes of their own (`identity: planes`) or all share one set (`identity: conditioning`, where identity enters
-only through M(e, i), as in the paper). Expression moves the features: a handful of further planes, shared by the cast, are
-mixed by tanh(linear[M(e, i), l]). The network sees the features and, as a bias of its first layer, M(e, i) and l. To its raw density
-a prior is added that comes from the fitted head (`systems.shape`).
+only through M(e, i), as in the paper). Expression moves the places that are looked up, as the rig says (`fields.motion`), and the
+features: a handful of further planes, shared by the cast, are mixed by tanh(linear[M(e, i), l]). The network sees the features and,
+as a bias of its first layer, M(e, i) and l. To its raw density a prior is added that comes from the fitted head (`systems.shape`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from castfield.config import GridConfig
 from castfield.fields.fast import cpu_kernels
 from castfield.fields.fused import WIDTHS, mix_planes, raw_density_and_colour
+from castfield.fields.motion import at_rest
 from castfield.fields.planes import CELLS, look_up_all, look_up_grid, texels
 
 DENSITY_SCALE = 100.0
@@ -44,6 +45,8 @@ class Prepared:
     """(B, texels, C): the expression planes, mixed."""
     bias: Tensor
     """(B, width) of the network's first layer."""
+    motion: Tensor | None = None
+    """(B, S, S, 2): how the heads are moved (`fields.motion`); None where they are at rest."""
 
 
 class GridField(nn.Module):
@@ -89,17 +92,18 @@ class GridField(nn.Module):
         finest, count = texels(self.config.resolutions[:-1]), colour.shape[0] * colour.shape[1]
         self.people[person][finest : finest + count, :3].lerp_(torch.logit(colour.view(-1, 3), MARGIN) / COLOUR_GAIN, weight)
 
-    def prepare(self, people: Tensor, condition: Tensor, latent: Tensor) -> Prepared:
-        """people (G,) whose planes to use, condition (B, o), latent (B, L), with the frames of each person side by side."""
+    def prepare(self, people: Tensor, condition: Tensor, latent: Tensor, motion: Tensor | None = None) -> Prepared:
+        """people (G,) whose planes to use, condition (B, o), latent (B, L), motion (B, S, S, 2), with each person's frames side by side."""
         both = torch.cat([condition, latent], -1)
         moved = mix_planes(torch.tanh(self.mix(both)), self.expression)
-        return Prepared(people, moved, self.entry_condition(both) + self.entry.bias)
+        return Prepared(people, moved, self.entry_condition(both) + self.entry.bias, motion)
 
     def forward(self, unit: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
         """What is learned of the raw density and of the raw colour (B, P, 4), and the prior of the density (B, P).
 
-        unit (B, P, 3): points of the box in [-1, 1]^3, without gradients.
+        unit (B, P, 3): points of the box in [-1, 1]^3, without gradients; they are looked up where they lie at rest.
         """
+        unit = unit if prepared.motion is None else at_rest(unit, prepared.motion)
         config, people = self.config, [self.people[p] for p in prepared.people.tolist()]
         prior = look_up_grid(self.prior, prepared.people, unit)
         if cpu_kernels(unit) and config.width % WIDTHS == 0:

@@ -59,6 +59,39 @@ def trilinear(unit, which, grids, out):
             out[n] = (ONE - w) * near + w * far
 
 
+@parallel
+def combine(weights, which, sets, out):
+    """out (F, N) = weights (F, K) @ sets[which] (K, N), each row with a set of its own among (P, K, N)."""
+    blocks = (out.shape[1] + 2 * CHUNK - 1) // (2 * CHUNK)
+    for task in prange(len(out) * blocks):
+        f, first = task // blocks, task % blocks * 2 * CHUNK
+        row, some = out[f, first : first + 2 * CHUNK], sets[which[f], :, first : first + 2 * CHUNK]
+        row[:] = np.float32(0)
+        for k in range(len(some)):
+            weight = weights[f, k]
+            for n in range(len(row)):
+                row[n] += weight * some[k, n]
+
+
+@parallel
+def at_rest(unit, moved, looks, out):
+    """Where points unit (F, P, 3) of moved heads lie at rest, (F, P, 3); moved (F, S, S, 2): `motion.at_rest` says what this is."""
+    points, side = unit.shape[1], moved.shape[1]
+    blocks = (points + CHUNK - 1) // CHUNK
+    for task in prange(len(unit) * blocks):
+        f, first = task // blocks, task % blocks * CHUNK
+        for n in range(first, min(points, first + CHUNK)):
+            x, y = unit[f, n, 0], unit[f, n, 1]
+            for _ in range(looks):
+                x0, x1, u = place(x, side)
+                y0, y1, v = place(y, side)
+                a, b, c, d = (ONE - v) * (ONE - u), (ONE - v) * u, v * (ONE - u), v * u
+                one, two, three, four = moved[f, y0, x0], moved[f, y0, x1], moved[f, y1, x0], moved[f, y1, x1]
+                x = unit[f, n, 0] - (a * one[0] + b * two[0] + c * three[0] + d * four[0])
+                y = unit[f, n, 1] - (a * one[1] + b * two[1] + c * three[1] + d * four[1])
+            out[f, n, 0], out[f, n, 1], out[f, n, 2] = x, y, unit[f, n, 2]
+
+
 @jit
 def _depth_at(cdf, low, near, step, quantile):
     """Depth at a quantile of the piecewise constant density with cumulative weights `cdf` (B + 1,) on bins of length `step`; and its bin.

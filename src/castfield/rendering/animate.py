@@ -38,7 +38,8 @@ def render_frames(
     device = next(system.parameters()).device
     count, size = len(expression), background.shape[1]
     condition, codes = model.conditions(identity_clip, expression, None if isinstance(latent, str) else latent)
-    poses = [torch.from_numpy(np.asarray(a, np.float32)).to(device) for a in (rotation, translation)]
+    given = [torch.from_numpy(np.asarray(a, np.float32)).to(device) for a in (rotation, translation, expression)]
+    poses, expressions = given[:2], given[2]
     lengths = torch.full((count,), focal * size / model.size, device=device)
     line, column = torch.meshgrid(torch.arange(size, device=device), torch.arange(size, device=device), indexing="ij")
     pixels = torch.stack([column, line], -1).reshape(1, -1, 2) + 0.5
@@ -49,7 +50,7 @@ def render_frames(
         one = slice(at, at + 1)
         shown = system.may_show(person, poses[0][one], poses[1][one], lengths[one], size).flatten().nonzero()[:, 0]
         people = torch.full((1,), person, device=device)
-        prepared = system.prepare(people, condition[one], codes[one])
+        prepared = system.prepare(people, expressions[one], condition[one], codes[one])
         behind = torch.from_numpy(np.asarray(background[at], np.float32)).to(device).reshape(1, -1, 3) / 255
         colour, alpha = behind.clone(), behind.new_zeros(size * size)
         for some in shown.split(system.rays_at_once):

@@ -17,6 +17,7 @@ from castfield.fields.codes import Codes
 from castfield.fields.grid import GridField, Prepared, to_density
 from castfield.fields.interaction import build_module
 from castfield.fields.mlp import RADIUS, PaperField
+from castfield.fields.motion import Motion
 from castfield.fields.planes import CELLS, places_in, to_unit
 from castfield.fields.proposal import Proposal
 from castfield.fields.smoothing import AttentionSmoothing
@@ -59,8 +60,10 @@ class Known:
     """(48^3,) of the raw density."""
     inside: Tensor
     """(48^3,) bool: cells that their masks allow."""
-    colour: Tensor | None
+    colour: Tensor | None = None
     """(side, side, 3) RGB in [0, 1]: how they look from the front."""
+    motion: tuple[Tensor, Tensor] | None = None
+    """The expression at rest, and what each action moves: as for `Motion.start`."""
 
 
 class MINeRF(nn.Module):
@@ -144,7 +147,7 @@ class PaperSystem(MINeRF):
         """(F, S, S) bool: False where a pixel cannot show the head. The network may place density anywhere."""
         return torch.ones(len(rotation), size, size, dtype=torch.bool, device=rotation.device)
 
-    def prepare(self, people: Tensor, condition: Tensor, latent: Tensor) -> Tensor:
+    def prepare(self, people: Tensor, expression: Tensor, condition: Tensor, latent: Tensor) -> Tensor:
         """[M(e, i), l] (F, o + L)."""
         return torch.cat([condition, latent], -1)
 
@@ -163,7 +166,8 @@ class PaperSystem(MINeRF):
         window = self.window_latents(people, batch.rows)
         condition, latent = self.condition(people, batch.expression, window, self.smooths(progress))
         rays = pixel_rays(batch.pixels, batch.rotation, batch.translation, batch.focal, self.spec.train.size)
-        seen = self.march(people, self.prepare(people, condition, latent), rays, batch.background, batch.noise)
+        prepared = self.prepare(people, batch.expression[:, 0], condition, latent)
+        seen = self.march(people, prepared, rays, batch.background, batch.noise)
         if seen.coarse is None:
             raise TypeError("two passes give a coarse colour")
         fine, coarse = (seen.colour - batch.colour) ** 2, (seen.coarse - batch.colour) ** 2
@@ -191,6 +195,7 @@ class GridSystem(MINeRF):
         self.shared = spec.train.identity == "conditioning"
         people = len(spec.frames)
         self.field = GridField(1 if self.shared else people, self.module.out_dim, self.codes.latent_dim, self.config)
+        self.motion = Motion(1 if self.shared else people, spec.d)
         self.proposal = Proposal(people)
 
     def plan(self) -> Plan:
@@ -212,9 +217,10 @@ class GridSystem(MINeRF):
         """(F, S, S) bool: False where a pixel cannot show the person's hull."""
         return self.proposal.silhouette(person, rotation, translation, focal, size)
 
-    def prepare(self, people: Tensor, condition: Tensor, latent: Tensor) -> Prepared:
-        """Gather what is the same for all points of a frame."""
-        return self.field.prepare(self._groups(people), condition, latent)
+    def prepare(self, people: Tensor, expression: Tensor, condition: Tensor, latent: Tensor) -> Prepared:
+        """Gather what is the same for all points of a frame; expression (F, d)."""
+        motion = self.motion.maps(torch.zeros_like(people) if self.shared else people, expression)
+        return self.field.prepare(self._groups(people), condition, latent, motion)
 
     def march(self, people: Tensor, prepared: Prepared, rays: Rays, background: Tensor, noise: Tensor | None = None) -> Rendering:
         """Colours of rays (F, R) of `people` (F,), over background (F, R, 3); noise (F, R, samples) places the samples."""
@@ -229,6 +235,8 @@ class GridSystem(MINeRF):
         self.field.prior[planes].lerp_(known.prior.view(CELLS, CELLS, CELLS), weight)
         if known.colour is not None:
             self.field.paint(planes, known.colour, weight)
+        if known.motion is not None:
+            self.motion.start(planes, *known.motion, weight)
         self.proposal.start(person, to_density(known.prior), known.inside)
 
     def _groups(self, people: Tensor) -> Tensor:
@@ -246,7 +254,7 @@ class GridSystem(MINeRF):
         noise, places = batch.noise[..., : config.samples].contiguous(), batch.noise[:, ::2, config.samples :]
         unit, lengths = self.proposal.samples(rays, people, config.samples, noise)
         # One look-up for the rays' samples and the random places: the planes' gradients are large.
-        raw, prior = self.field(torch.cat([unit, 2 * places - 1], 1), self.prepare(people, condition, latent))
+        raw, prior = self.field(torch.cat([unit, 2 * places - 1], 1), self.prepare(people, batch.expression[:, 0], condition, latent))
         total, error = score(raw, prior, lengths, batch, config)
         of_latent, of_identity = self.regularisation(latent, people)
         total = total + config.latent_weight * of_latent / max(1, latent.shape[1]) + config.identity_weight * of_identity
@@ -289,7 +297,7 @@ class GridSystem(MINeRF):
         index = torch.tensor([person], device=device)
         latent = self.codes.mean_latent(person)[None] if self.codes.latent_dim else self.codes.latent(index, index)
         condition, latent = self.condition(index, expression[None, None], latent[:, None], False)
-        prepared = self.field.prepare(self._groups(index), condition, latent)
+        prepared = self.prepare(index, expression[None], condition, latent)
         # As many at once as PyTorch leaves to one thread: where it cuts a tensor for several, softplus gives other last bits.
         density = torch.cat([self.field.density(some[None], prepared)[0] for some in unit.split(1 << 15)])
         self.proposal.update(person, cells.to(device), density)

@@ -20,10 +20,11 @@ from castfield.rigs import Rig
 from castfield.systems.frontal import frontal_view
 from castfield.systems.hull import visual_hull
 from castfield.systems.mi_nerf import GridSystem, Known, MINeRF, PaperSystem, Spec
+from castfield.systems.moving import actions
 from castfield.systems.shape import density_prior, front, head_distance, with_hair
 from castfield.training.checkpoints import write
 
-FORMAT = 5
+FORMAT = 6
 SYSTEMS: dict[tuple[str, str], type[MINeRF]] = {("mi_nerf", "grid"): GridSystem, ("mi_nerf", "mlp"): PaperSystem}
 
 AHEAD = 16
@@ -113,10 +114,10 @@ def beforehand(clip: ClipImages, rig: Rig | None, side: int) -> Known:
     centres = cell_centres()
     inside = visual_hull(clip, centres)
     if rig is None:
-        return Known(torch.zeros(len(centres)), inside, None)
+        return Known(torch.zeros(len(centres)), inside)
     distance = head_distance(rig, clip.track, centres, inside)
     view = frontal_view(clip, front(distance), side)
-    return Known(density_prior(with_hair(distance, inside, view.cover)), inside, view.colour)
+    return Known(density_prior(with_hair(distance, inside, view.cover)), inside, view.colour, actions(rig, clip.track))
 
 
 def save_model(model: Model, folder: Path) -> Path:

@@ -23,6 +23,9 @@ from castfield.systems.mi_nerf import GridSystem, Known
 from castfield.systems.model import Model, beforehand, save_model
 from castfield.training.distributed import leads, threads
 
+THEIR_OWN = ("codes.", "field.people.", "field.prior", "motion.", "proposal.")
+"""Parts of a model that hold something of each person."""
+
 
 def personalize_cast(
     config: Config, manifest: Manifest, generic: Model, images: Sequence[ClipImages], out: Path | None, rig: Rig | None = None
@@ -101,7 +104,7 @@ def adopt(generic: Model, clip: ClipImages, rig: Rig | None) -> Model:
     known = generic.clips.index(clip.clip) if clip.clip in generic.clips else None
     own = {k: v for k, v in system.state_dict().items()}
     for name, value in source.state_dict().items():
-        if name in own and own[name].shape == value.shape and not name.startswith(("codes.", "field.people.", "field.prior", "proposal.")):
+        if name in own and own[name].shape == value.shape and not name.startswith(THEIR_OWN):
             own[name] = value.clone()
     system.load_state_dict(own)
     with torch.no_grad():
@@ -122,9 +125,12 @@ def _adopt_grid(source: GridSystem, system: GridSystem, known: int | None, own: 
     planes = torch.stack(list(source.field.people))
     system.field.people[0].copy_(_own_or_mean(planes, None if source.shared else known))
     if known is None:
-        system.start(0, replace(own, colour=None) if source.shared else own)
+        system.start(0, replace(own, colour=None, motion=None) if source.shared else own)
         if source.shared:
             system.field.prior.copy_(source.field.prior)
+            system.motion.load_state_dict(source.motion.state_dict())
     else:
-        system.field.prior[0] = source.field.prior[0 if source.shared else known]
+        own_or_all = 0 if source.shared else known
+        system.field.prior[0] = source.field.prior[own_or_all]
+        system.motion.start(0, source.motion.rest[own_or_all], source.motion.actions[own_or_all])
         system.proposal.start(0, source.proposal.density[known], source.proposal.hull[known].flatten() > 0)

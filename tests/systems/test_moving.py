@@ -1,0 +1,49 @@
+"""The rig's motion as maps: what a face shows under an expression is looked up where it lies at rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from castfield.fields.motion import SIDE, Motion, at_rest
+from castfield.fields.planes import to_unit
+from castfield.systems.moving import FACING, actions
+from castfield.systems.shape import vertex_normals
+
+
+@dataclass
+class Still:
+    """A track of somebody at rest."""
+
+    identity: np.ndarray
+    expression: np.ndarray
+    valid: np.ndarray
+
+
+@pytest.mark.parametrize("name", ["jawOpen", "browInnerUp", "mouthPucker", "mouthSmileLeft"])
+def test_skin_is_looked_up_where_it_rests(rig, name):
+    rng = np.random.default_rng(0)
+    track = Still(rng.normal(0, 0.7, rig.identity_dim).astype(np.float32), np.zeros((3, rig.d), np.float32), np.ones(3, bool))
+    motion, (rest, moves) = Motion(1, rig.d), actions(rig, track)
+    assert moves.shape == (rig.d, SIDE, SIDE, 2)
+    motion.start(0, rest, moves)
+    expression = torch.zeros(1, rig.d)
+    expression[0, rig.expression_names.index(name)] = 0.6
+    identity = torch.from_numpy(track.identity)
+    before, after = (rig.vertices(identity, e, head_only=True) for e in (torch.zeros(rig.d), expression[0]))
+    seen = vertex_normals(before, rig.faces[: rig.head_faces])[:, 2] > FACING
+    skin = rig.part("skin")[: len(before)] & seen & ((after - before).norm(dim=1) > 0.001)
+    assert skin.sum() > 10
+    found = at_rest(to_unit(after[skin])[None], motion.maps(torch.tensor([0]), expression))[0]
+    off, moved = (np.linalg.norm((to_unit(before[skin]) - place)[:, :2].numpy(), axis=1).mean() for place in (found, to_unit(after[skin])))
+    assert off < 0.35 * moved
+
+
+def test_far_beside_the_head_nothing_moves(rig):
+    track = Still(np.zeros(rig.identity_dim, np.float32), np.zeros((1, rig.d), np.float32), np.ones(1, bool))
+    _, moves = actions(rig, track)
+    assert moves[:, :, [0, -1]].abs().max() == 0
+    assert moves[rig.expression_names.index("jawOpen"), :, SIDE // 2, 1].min() < -0.05
