@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from made_scene import made_clip
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from castfield.bench import hd
+from castfield.bench import hd, trials
 from castfield.bench.crowd import film_stranger, load_stranger, stranger
 from castfield.bench.limits import step_cost
 from castfield.bench.memory import anonymous_mib, blank_clip, held, most_held
@@ -29,6 +30,7 @@ from castfield.manifest import load_manifest
 from castfield.scratch import write_json
 from castfield.systems.model import build_model
 from castfield.training.batches import Batches
+from castfield.training.loop import History
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "systems"))
 from small import small_config
@@ -85,6 +87,20 @@ def test_looking_does_not_count_as_training_and_learning_shows():
     assert found.curve[-1][1] > found.curve[0][1]
     early = trial(small_config(), CLIPS, None, 30, title="t", marks=list(np.arange(0, 60, 0.01)), score=lambda m: 99.0, until=50.0)
     assert (early.steps, len(early.curve)) == (1, 1)
+
+
+def test_a_look_just_before_the_end_is_told_as_before_it(monkeypatch):
+    """Seconds were rounded: a look .3 ms before the end, after which a trial goes on, was told as one at the end."""
+
+    def two_steps(*args, visit, **kwargs):
+        assert not visit(1, 0.4997)
+        assert visit(2, 0.6)
+        return History(2, 0.6)
+
+    monkeypatch.setattr(trials, "fit", two_steps)
+    monkeypatch.setattr(trials, "time", SimpleNamespace(monotonic=lambda: 0.0))  # what comes before the first step took no time
+    found = trial(small_config(), CLIPS, None, 2, title="t", marks=[0.0, 0.55], score=lambda model: 0.0, seconds=0.5)
+    assert [seconds < 0.5 for seconds, _ in found.curve] == [True, False]
 
 
 def test_the_clock_ends_a_trial_at_the_first_step_after_its_time():

@@ -79,7 +79,7 @@ def trial(
         while coming and coming[0] <= spent:
             coming.pop(0)
         model.system.eval()
-        found.curve.append((round(spent, 3), score(model)))
+        found.curve.append((spent, score(model)))
         model.system.train()
         return found.curve[-1][1] >= until or spent >= seconds
 
