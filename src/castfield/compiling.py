@@ -13,6 +13,7 @@ from castfield.bench.memory import blank_clip
 from castfield.bench.trials import trial
 from castfield.config import Config
 from castfield.rendering.animate import render_frames
+from castfield.systems.frontal import frontal_view
 from castfield.systems.shape import from_nearest
 
 
@@ -26,6 +27,7 @@ def compile_kernels() -> float:
         poses = track.expression[one], track.rotation[one], track.translation[one]
         render_frames(model, clip.clip, *poses, clip.focal, np.zeros((1, 32, 32, 3), np.uint8))
         from_nearest(*torch.zeros(3, 1, 3))
+        frontal_view(clip, torch.zeros(2, 2), 2)
     return time.monotonic() - began
 
 

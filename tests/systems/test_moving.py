@@ -11,7 +11,7 @@ import torch
 from castfield.fields.motion import SIDE, Motion, at_rest
 from castfield.fields.planes import to_unit
 from castfield.systems.moving import FACING, actions
-from castfield.systems.shape import vertex_normals
+from castfield.systems.shape import surface_at_rest, vertex_normals
 
 
 @dataclass
@@ -27,9 +27,10 @@ class Still:
 def test_skin_is_looked_up_where_it_rests(rig, name):
     rng = np.random.default_rng(0)
     track = Still(rng.normal(0, 0.7, rig.identity_dim).astype(np.float32), np.zeros((3, rig.d), np.float32), np.ones(3, bool))
-    motion, (rest, moves) = Motion(1, rig.d), actions(rig, track)
+    surface = surface_at_rest(rig, track)
+    motion, moves = Motion(1, rig.d), actions(rig, surface)
     assert moves.shape == (rig.d, SIDE, SIDE, 2)
-    motion.start(0, rest, moves)
+    motion.start(0, surface.rest, moves)
     expression = torch.zeros(1, rig.d)
     expression[0, rig.expression_names.index(name)] = 0.6
     identity = torch.from_numpy(track.identity)
@@ -44,6 +45,6 @@ def test_skin_is_looked_up_where_it_rests(rig, name):
 
 def test_far_beside_the_head_nothing_moves(rig):
     track = Still(np.zeros(rig.identity_dim, np.float32), np.zeros((1, rig.d), np.float32), np.ones(1, bool))
-    _, moves = actions(rig, track)
+    moves = actions(rig, surface_at_rest(rig, track))
     assert moves[:, :, [0, -1]].abs().max() == 0
     assert moves[rig.expression_names.index("jawOpen"), :, SIDE // 2, 1].min() < -0.05

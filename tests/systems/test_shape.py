@@ -1,18 +1,19 @@
 """The fitted head as a prior: signs and distances on a mesh whose truth is known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 from made_scene import made_clip
+from scipy.ndimage import distance_transform_edt
 
 from castfield.fields.grid import to_density
 from castfield.fields.planes import CELLS, cell_centres
 from castfield.geometry import project
 from castfield.images import grow
-from castfield.systems.hull import SHARE, visual_hull
-from castfield.systems.shape import density_prior, enclosed, front, head_distance, signed_distance, vertex_normals, with_hair
+from castfield.systems.hull import BEYOND, RIM, SHARE, visual_hull
+from castfield.systems.shape import Surface, density_prior, enclosed, front, head_distance, signed_distance, surface_at_rest, vertex_normals
 
 RADIUS = 0.08
 
@@ -39,6 +40,10 @@ class Ball:
         return self.neutral + expression[0] * torch.tensor([0.1, 0.0, 0.0])
 
 
+def with_normals(ball, vertices):
+    return Surface(torch.zeros(1), vertices, vertex_normals(vertices, ball.faces))
+
+
 def test_normals_point_outwards():
     ball = Ball()
     normals = vertex_normals(ball.neutral, ball.faces)
@@ -49,8 +54,9 @@ def test_normals_point_outwards():
 def test_distance_to_a_sphere():
     ball, points = Ball(), torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) * 0.08
     spacing = RADIUS * np.pi / 59  # distances are to vertices, so this is how wrong they may be
-    found = signed_distance(ball, ball.neutral, points)
+    found, nearest = signed_distance(ball, with_normals(ball, ball.neutral), points)
     torch.testing.assert_close(found, points.norm(dim=1) - RADIUS, atol=spacing, rtol=0)
+    torch.testing.assert_close((points - ball.neutral[nearest]).norm(dim=1), found.abs())
 
 
 @pytest.mark.parametrize("count", [1, 64, 1000, 20_000])
@@ -61,16 +67,19 @@ def test_the_distance_is_that_of_the_nearest_of_all_vertices(count, size, monkey
     points = points[(points / size * 16).round().mul(torch.tensor([1e4, 1e2, 1.0])).sum(1).argsort()]  # beside one another
     surface = ball.neutral + 1e-4 * torch.randn(ball.neutral.shape, generator=random)  # no two vertices in one place
     expected = torch.cdist(points.double(), surface.double(), compute_mode="donot_use_mm_for_euclid_dist").min(1).values
-    found = signed_distance(ball, surface, points)
+    found, nearest = signed_distance(ball, with_normals(ball, surface), points)
     torch.testing.assert_close(found.abs().double(), expected, atol=1e-7, rtol=1e-6)
     monkeypatch.setenv("CASTFIELD_KERNELS", "off")
-    assert torch.equal(found, signed_distance(ball, surface, points))
+    for fast, plain in zip((found, nearest), signed_distance(ball, with_normals(ball, surface), points), strict=True):
+        assert torch.equal(fast, plain)
 
 
 def test_prior_is_opaque_inside_and_air_outside():
     clip = made_clip("a", 10, 16)
     centres = cell_centres()
-    prior = density_prior(head_distance(Ball(), clip.track, centres, torch.ones(len(centres), dtype=torch.bool)))
+    ball = Ball()
+    distance, _ = head_distance(ball, surface_at_rest(ball, clip.track), centres, torch.ones(len(centres), dtype=torch.bool))
+    prior = density_prior(distance)
     middle = torch.tensor([0.1 * clip.track.expression[:, 0].mean(), 0.0, 0.0])
     distance = (centres - middle).norm(dim=1) - RADIUS
     density = to_density(prior)
@@ -82,12 +91,14 @@ def test_prior_is_opaque_inside_and_air_outside():
 
 def test_the_prior_is_air_where_the_masks_see_none_of_the_head():
     clip, centres = made_clip("a", 10, 16), cell_centres()
-    everywhere = density_prior(head_distance(Ball(), clip.track, centres, torch.ones(len(centres), dtype=torch.bool)))
-    left = centres[:, 0] < 0
-    prior = density_prior(head_distance(Ball(), clip.track, centres, left))
+    ball, left = Ball(), centres[:, 0] < 0
+    looked = [head_distance(ball, surface_at_rest(ball, clip.track), centres, inside) for inside in (torch.ones_like(left), left)]
+    everywhere, prior = (density_prior(distance) for distance, _ in looked)
     assert torch.equal(prior[left], everywhere[left])
     beyond = centres[:, 0] > 0.03  # further than a cube of cells, all of which are looked at where one may hold the head
     assert everywhere[beyond].max() > 0 > prior[beyond].max()
+    assert (looked[1][1][beyond] == -1).all()
+    assert (looked[0][1] >= 0).all()
 
 
 @pytest.mark.parametrize("kernels", ["on", "off"])
@@ -101,25 +112,45 @@ def test_hull_is_what_the_masks_say_of_every_cell(kernels, monkeypatch):
         votes += torch.from_numpy(grow(clip.head[frame]))[at[:, 1], at[:, 0]]
     inside = (votes >= SHARE * len(clip.train_frames)).float().view(1, 1, CELLS, CELLS, CELLS)
     expected = torch.nn.functional.max_pool3d(inside, 3, 1, 1).flatten() > 0
-    assert (visual_hull(clip, centres) != expected).sum() <= 2, "only where a cell falls between two pixels"
+    assert (visual_hull(clip, centres).inside != expected).sum() <= 2, "only where a cell falls between two pixels"
 
 
 def test_hull_is_the_same_with_kernels_and_without(monkeypatch):
     clip, centres = made_clip("a", 12, 64), cell_centres()
     found = visual_hull(clip, centres)
     monkeypatch.setenv("CASTFIELD_KERNELS", "off")
-    assert torch.equal(visual_hull(clip, centres), found)
+    plain = visual_hull(clip, centres)
+    assert torch.equal(plain.inside, found.inside)
+    assert torch.equal(plain.beyond, found.beyond)
 
 
 def test_hull_holds_the_head_and_not_the_rest():
     clip = made_clip("a", 20, 64)
-    inside = visual_hull(clip, cell_centres())
+    inside = visual_hull(clip, cell_centres()).inside
     assert inside.shape == (CELLS**3,)
     centres = cell_centres()
     head = ((centres / torch.tensor([0.07, 0.10, 0.08])).norm(dim=1)) < 1
     assert inside[head].all()
     beside = (centres[:, 0].abs() > 0.14) & (centres[:, 2].abs() < 0.05)
     assert not inside[beside].any()
+
+
+def test_masks_tell_how_far_outside_of_them_a_cell_lies():
+    """A head that stands still before the camera: across the edge of its mask the distance rises, and its sign is the mask's."""
+    clip, centres = made_clip("a", 12, 128), cell_centres()
+    still = np.zeros(12, int)
+    track = replace(clip.track, rotation=clip.track.rotation[still], translation=clip.track.translation[still])
+    clip = replace(clip, head=clip.head[still], track=track)
+    beyond = visual_hull(clip, centres).beyond
+    pose = torch.from_numpy(track.rotation[0]), torch.from_numpy(track.translation[0])
+    at = project(centres, *pose, torch.tensor(float(clip.focal)), torch.tensor([64.0, 64.0]))
+    apart = distance_transform_edt(clip.head[0] < 128) - distance_transform_edt(clip.head[0] >= 128)
+    column, line = at.floor().long().clamp(0, 127).unbind(-1)
+    pixels = torch.from_numpy(apart)[line, column] * 0.6 / clip.focal  # metres where the head stands
+    assert (beyond[pixels > RIM] == BEYOND / 2).all()
+    assert (beyond[pixels < -RIM] == -BEYOND / 2).all()
+    near = pixels.abs() < RIM / 3
+    assert np.corrcoef(pixels[near], beyond[near])[0, 1] > 0.9
 
 
 def test_what_lies_between_solid_cells_is_enclosed():
@@ -148,22 +179,3 @@ def test_the_front_of_a_head_is_where_a_camera_sees_it():
     truth = (RADIUS**2 - away[on] ** 2).sqrt()
     assert ((depth[on] - truth).abs() < cell).all()
     assert (depth[away > RADIUS + 0.01].abs() < cell).all(), "beside the ball it is nearest at its middle"
-
-
-def test_hair_is_what_the_masks_hold_beside_the_head():
-    distance, centres = ball_distance(), cell_centres()
-    cover = np.zeros((96, 96), np.float32)
-    cover[:, :48] = 1.0  # everything on the left
-    inside = centres[:, 1] > -0.1
-    found = with_hair(distance, inside, torch.from_numpy(cover))
-    changed = found != distance
-    assert torch.equal(found[distance < 0], distance[distance < 0]), "the head stays"
-    assert (found[changed] < 0).all()
-    assert density_prior(found[changed]).min() > 0
-    assert (centres[changed, 0] < 0).all()
-    assert inside[changed].all()
-    beside = (centres[:, 0] < -RADIUS - 0.01) & (centres[:, 0] > -RADIUS - 0.05) & (centres[:, 1:].norm(dim=1) < 0.02)
-    assert changed[beside].all()
-    assert beside.any()
-    assert (centres[changed, 2].abs() < 0.04).all(), "near the depth at which the head is nearest"
-    assert (distance[changed] < 0.09).all()

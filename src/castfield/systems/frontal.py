@@ -6,46 +6,53 @@ person is there already, at rest; what is learned is how they move, and what is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
+from castfield.fields.fast import has_kernels
 from castfield.fields.planes import BOX_HIGH, BOX_LOW
-from castfield.geometry import project
 from castfield.images import ClipImages
 
 VIEWS = 8
 """Training frames that are looked at, evenly spread."""
 SEEN = 0.02
-"""Cover from which on a place's own colour counts; elsewhere it is the person's mean."""
+"""Share of the frames in whose head masks a place lies from which on its own colour counts; elsewhere it is the person's mean."""
 
 
-@dataclass(frozen=True)
-class FrontalView:
-    """Texels of the frontal plane, line by line along y, in each line along x."""
+def frontal_view(clip: ClipImages, depth: Tensor, side: int) -> Tensor:
+    """The clip's training frames as seen at `side` x `side` places of the box, which lie at depth (D, D), z in metres by lines of y.
 
-    colour: Tensor
-    """(side, side, 3) RGB in [0, 1]."""
-    cover: Tensor
-    """(side, side) in [0, 1]: how much of them the head masks hold."""
-
-
-def frontal_view(clip: ClipImages, depth: Tensor, side: int) -> FrontalView:
-    """The clip's training frames as seen at `side` x `side` places of the box, which lie at depth (D, D), z in metres by lines of y."""
+    (side, side, 3) RGB in [0, 1]: texels of the frontal plane, line by line along y, in each line along x.
+    """
     (left, low, _), (right, high, _) = BOX_LOW, BOX_HIGH
     within = (torch.arange(side) + 0.5) / side
-    y, x = torch.meshgrid(low + (high - low) * within, left + (right - left) * within, indexing="ij")
+    x, y = left + (right - left) * within, low + (high - low) * within
     z = interpolate(depth[None, None], (side, side), mode="bilinear")[0, 0]
     frames = clip.train_frames[np.unique(np.linspace(0, len(clip.train_frames) - 1, VIEWS).round().astype(int))]
-    rotation, translation = (torch.from_numpy(poses[frames]) for poses in (clip.track.rotation, clip.track.translation))
-    focal, centre = torch.full((len(frames),), clip.focal), torch.full((2,), clip.size / 2)
-    at = project(torch.stack([x, y, z], -1).view(-1, 3), rotation, translation, focal, centre) * (2 / clip.size) - 1
-    pictures = torch.from_numpy(np.concatenate([clip.frames[frames], clip.head[frames][..., None]], -1)).permute(0, 3, 1, 2) / 255
-    looked = grid_sample(pictures, at.view(-1, side, side, 2), padding_mode="border", align_corners=False)
-    colours, weight = (looked[:, :3] * looked[:, 3:]).sum(0), looked[:, 3].sum(0)
-    mean = torch.from_numpy(colours.numpy().sum((1, 2))) / weight.numpy().sum().clip(1e-6)  # NumPy's sums hang on no number of threads
-    colour = torch.where(weight > SEEN * len(frames), colours / weight.clamp_min(1e-6), mean[:, None, None])
-    return FrontalView(colour.permute(1, 2, 0).contiguous(), weight / len(frames))
+    lens = np.array([[clip.focal, 0, clip.size / 2], [0, clip.focal, clip.size / 2], [0, 0, 1]])
+    poses = np.concatenate([clip.track.rotation[frames], clip.track.translation[frames][..., None]], -1)
+    seen = _look(x, y, z, torch.from_numpy(lens @ poses).float(), clip.frames[frames], clip.head[frames]).numpy()
+    colours, weight = seen[..., :3], seen[..., 3:]
+    mean = colours.sum((0, 1)) / weight.sum().clip(1e-6)
+    return torch.from_numpy(np.where(weight > SEEN * len(frames), colours / weight.clip(1e-6), mean))
+
+
+def _look(x: Tensor, y: Tensor, z: Tensor, cameras: Tensor, pictures: np.ndarray, masks: np.ndarray) -> Tensor:
+    """Colours as seen at x (W,), y (H,) and z (H, W), weighted by the masks, and these weights: sums over the frames, (H, W, 4).
+
+    cameras (F, 3, 4): from metres to homogeneous pixels; pictures (F, S, S, 3) and masks (F, S, S) uint8, whose edges go on.
+    """
+    if has_kernels():
+        from castfield.systems.shape_kernels import look
+
+        seen = np.zeros((*z.shape, 4), np.float32)
+        look(x.numpy(), y.numpy(), z.numpy(), cameras.numpy(), np.ascontiguousarray(pictures), np.ascontiguousarray(masks), seen)
+        return torch.from_numpy(seen)
+    places = torch.stack([x.expand_as(z), y[:, None].expand_as(z), z, torch.ones_like(z)], -1)
+    at = torch.einsum("fij,hwj->fhwi", cameras, places)
+    unit = at[..., :2] / at[..., 2:] * (2 / pictures.shape[2]) - 1
+    both = torch.from_numpy(np.concatenate([pictures, masks[..., None]], -1)).permute(0, 3, 1, 2) / 255
+    looked = grid_sample(both, unit, padding_mode="border", align_corners=False)
+    return torch.cat([looked[:, :3] * looked[:, 3:], looked[:, 3:]], 1).sum(0).permute(1, 2, 0).contiguous()

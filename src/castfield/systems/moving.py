@@ -10,11 +10,10 @@ from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from castfield.clip import Track
 from castfield.fields.motion import SIDE
 from castfield.fields.planes import BOX_HIGH, BOX_LOW
 from castfield.rigs import Rig
-from castfield.systems.shape import vertex_normals
+from castfield.systems.shape import Surface
 
 MOVING = ("skin", "scalp", "brows", "ears", "neck", "lips")
 """Parts that are seen to move with an expression; eyes look about in their place."""
@@ -26,23 +25,22 @@ REACH, FADE = 0.015, 0.045
 """Metres beside the head up to which all moves with its rim, and from which on nothing does."""
 
 
-def actions(rig: Rig, track: Track) -> tuple[Tensor, Tensor]:
-    """The clip's mean expression (d,), at which the person counts as being at rest, and what each action in full adds to x and y at
-    SIDE x SIDE places of the box from the front, (d, SIDE, SIDE, 2) in units of [-1, 1]."""
-    identity, rest = torch.from_numpy(np.array(track.identity)), torch.from_numpy(track.expression[track.valid]).mean(0)
-    surface = rig.vertices(identity, rest, head_only=True)
+def actions(rig: Rig, surface: Surface) -> Tensor:
+    """What each action in full adds to x and y of a head at rest at SIDE x SIDE places of the box from the front, (d, SIDE, SIDE, 2) in
+    units of [-1, 1]."""
     parts = torch.tensor([rig.part_names.index(name) for name in MOVING if name in rig.part_names])
-    facing = vertex_normals(surface, rig.faces[: rig.head_faces])[:, 2] > FACING
-    chosen = (torch.isin(rig.parts[: len(surface)], parts) & facing).nonzero()[:, 0]
+    chosen = (torch.isin(rig.parts[: len(surface.vertices)], parts) & (surface.normals[:, 2] > FACING)).nonzero()[:, 0]
     low, high = np.array(BOX_LOW), np.array(BOX_HIGH)
     within = (np.arange(SIDE) + 0.5) / SIDE
     y, x = np.meshgrid(*(low[k] + (high[k] - low[k]) * within for k in (1, 0)), indexing="ij")
-    apart, nearest = cKDTree(surface[chosen, :2].numpy()).query(np.stack([x, y], -1).reshape(-1, 2), NEIGHBOURS)
-    share = 1 / (apart + NEAR) ** 2
-    share *= np.clip(1 - (apart[:, :1] - REACH) / (FADE - REACH), 0, 1) / share.sum(1, keepdims=True)
+    tree = cKDTree(surface.vertices[chosen, :2].numpy(), balanced_tree=False, compact_nodes=False)  # looked up in once: built fast
+    apart, nearest = tree.query(np.stack([x, y], -1).reshape(-1, 2), NEIGHBOURS, distance_upper_bound=FADE)
+    share = 1 / (apart + NEAR) ** 2  # 0 of what is too far away to be found
+    share *= np.clip(1 - (apart[:, :1] - REACH) / (FADE - REACH), 0, 1) / share.sum(1, keepdims=True).clip(1e-12)
     rows, moves = np.arange(0, share.size + 1, NEIGHBOURS), _by_vertex(rig.expression_basis)
-    mixed = csr_array((share.ravel().astype(np.float32), chosen.numpy()[nearest].ravel(), rows), shape=(len(share), len(moves)))
-    return rest, torch.from_numpy(mixed @ moves).view(SIDE, SIDE, -1, 2).permute(2, 0, 1, 3)
+    columns = np.append(chosen.numpy(), 0)[nearest].ravel()
+    mixed = csr_array((share.ravel().astype(np.float32), columns, rows), shape=(len(share), len(moves)))
+    return torch.from_numpy(mixed @ moves).view(SIDE, SIDE, -1, 2).permute(2, 0, 1, 3)
 
 
 @lru_cache(maxsize=1)

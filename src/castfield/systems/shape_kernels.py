@@ -1,4 +1,5 @@
-"""Distances from a head, and the votes of a mask, as CPU kernels (Numba); `shape.py` and `hull.py` say what for."""
+"""Distances from a head, the votes of masks and what is seen from the front, as CPU kernels (Numba); `shape.py`, `hull.py` and `frontal.py`
+say what for."""
 
 from __future__ import annotations
 
@@ -84,24 +85,55 @@ def signed_distance(points, vertices, normals, nearest, distance):
 
 
 @exact
-def vote(mask, camera, x, y, z, near, votes):
-    """Add mask (S, S) uint8 to votes (D, D, D) of cells at x, y and z (D,), seen by the camera (3, 4); to the bit as PyTorch has them.
+def vote(says, cameras, x, y, z, near, votes):
+    """Add what pictures say (F, S, S) to votes (D, D, D), both int32, of cells at x, y and z (D,), seen by cameras (F, 3, 4); to the bit as
+    PyTorch has them.
 
-    near: the least depth, metres. All float32.
+    near: the least depth, metres. All else is float32.
     """
-    cells, last, zero = len(votes), np.float32(len(mask) - 1), np.float32(0)
-    flat, at, row = mask.reshape(-1), np.empty(cells, np.int32), np.empty((cells, 3, cells), np.float32)
-    for j in range(cells):
-        for k in range(3):
-            for i in range(cells):
-                row[j, k, i] = camera[k, 0] * x[i] + camera[k, 1] * y[j]
-    for layer in range(cells):
-        across, down, away = (camera[0, 2] * z[layer] + camera[0, 3], camera[1, 2] * z[layer] + camera[1, 3],
-                              camera[2, 2] * z[layer] + camera[2, 3])  # fmt: skip
+    cells, size, last, zero = len(votes), np.int32(says.shape[1]), np.float32(says.shape[1] - 1), np.float32(0)
+    at, row = np.empty(cells, np.int32), np.empty((cells, 3, cells), np.float32)
+    for f in range(len(cameras)):
+        camera, flat = cameras[f], says[f].reshape(-1)
         for j in range(cells):
-            for i in range(cells):  # apart from what looks up, so that the loop becomes one of vectors
-                depth = max(row[j, 2, i] + away, near)
-                column = np.int32(min(max((row[j, 0, i] + across) / depth, zero), last))
-                at[i] = np.int32(min(max((row[j, 1, i] + down) / depth, zero), last)) * np.int32(len(mask)) + column
-            for i in range(cells):
-                votes[layer, j, i] += flat[at[i]]
+            for k in range(3):
+                for i in range(cells):
+                    row[j, k, i] = camera[k, 0] * x[i] + camera[k, 1] * y[j]
+        for layer in range(cells):
+            across, down, away = (camera[0, 2] * z[layer] + camera[0, 3], camera[1, 2] * z[layer] + camera[1, 3],
+                                  camera[2, 2] * z[layer] + camera[2, 3])  # fmt: skip
+            for j in range(cells):
+                for i in range(cells):  # apart from what looks up, so that the loop becomes one of vectors
+                    depth = max(row[j, 2, i] + away, near)
+                    column = np.int32(min(max((row[j, 0, i] + across) / depth, zero), last))
+                    at[i] = np.int32(min(max((row[j, 1, i] + down) / depth, zero), last)) * size + column
+                for i in range(cells):
+                    votes[layer, j, i] += flat[at[i]]
+
+
+@single
+def look(x, y, z, cameras, pictures, masks, seen):
+    """Add to seen (H, W, 4) what pictures (F, S, S, 3), weighted by masks (F, S, S), show at x (W,), y (H,) and z (H, W), and the weights.
+
+    cameras (F, 3, 4). Pictures and masks are uint8 and go on beyond their edges; all else is float32.
+    """
+    size, last, half, of_byte = pictures.shape[1], np.float32(pictures.shape[1] - 1), np.float32(0.5), np.float32(1 / 255)
+    zero, one = np.float32(0), np.float32(1)
+    for f in range(len(cameras)):
+        c, picture, mask = cameras[f], pictures[f], masks[f]
+        for j in range(len(y)):
+            for i in range(len(x)):
+                away = c[2, 0] * x[i] + c[2, 1] * y[j] + c[2, 2] * z[j, i] + c[2, 3]
+                column = (c[0, 0] * x[i] + c[0, 1] * y[j] + c[0, 2] * z[j, i] + c[0, 3]) / away - half
+                row = (c[1, 0] * x[i] + c[1, 1] * y[j] + c[1, 2] * z[j, i] + c[1, 3]) / away - half
+                column, row = min(max(column, zero), last), min(max(row, zero), last)
+                left, top = int(column), int(row)
+                right, low, u, v = min(left + 1, size - 1), min(top + 1, size - 1), column - np.float32(left), row - np.float32(top)
+                a, b, d, e = (one - v) * (one - u), (one - v) * u, v * (one - u), v * u
+                weight = of_byte * (a * mask[top, left] + b * mask[top, right] + d * mask[low, left] + e * mask[low, right])
+                if weight == zero:
+                    continue
+                for k in range(3):
+                    colour = a * picture[top, left, k] + b * picture[top, right, k] + d * picture[low, left, k] + e * picture[low, right, k]
+                    seen[j, i, k] += of_byte * colour * weight
+                seen[j, i, 3] += weight
