@@ -168,6 +168,8 @@ class GridConfig:
     """Learning rate of the planes at the start."""
     lr_network: float = 6e-3
     """Learning rate of everything else at the start."""
+    warm_steps: int = 16
+    """Steps over which it rises to that: Adam's first steps are as long as its rate, whatever they are worth."""
     lr_end: float = 0.1
     """Learning rates at the end, as a share of those at the start; exponential in between."""
     head_share: float = 0.95
@@ -231,7 +233,7 @@ class TrainConfig:
 class PersonalizeConfig:
     seconds: float = 1.0
     """Seconds of footage that the person is learned from, counted from the clip's start; held-out frames in them are left out."""
-    steps: int = 800
+    steps: int = 1600
     """Optimiser steps; the interaction module stays frozen, with the fast field all but the person's planes and identity code."""
     lr_share: float = 1.0
     """Learning rate at the start, as a share of training's."""

@@ -1,7 +1,7 @@
 import torch
 
 from castfield.training.checkpoints import KEEP, Checkpoints, write
-from castfield.training.schedule import exponential
+from castfield.training.schedule import ParameterGroup, exponential
 
 
 def test_round_trip_and_a_damaged_file(tmp_path, monkeypatch):
@@ -38,3 +38,10 @@ def test_exponential_schedule():
     assert exponential(5e-4, 5e-5, 0) == 5e-4
     assert abs(exponential(5e-4, 5e-5, 1) - 5e-5) < 1e-12
     assert abs(exponential(1.0, 0.01, 0.5) - 0.1) < 1e-12
+
+
+def test_a_learning_rate_rises_over_the_first_steps_and_falls_from_then_on():
+    group = ParameterGroup([], 1.0, 0.01, warm=4)
+    assert [group.rate(step, 0.0) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    assert group.rate(99, 0.5) == exponential(1.0, 0.01, 0.5)
+    assert ParameterGroup([], 1.0, 0.01).rate(0, 0.0) == 1.0

@@ -279,7 +279,7 @@ class GridSystem(MINeRF):
         return [
             ParameterGroup(planes, config.lr, config.lr * config.lr_end, config.channels),
             ParameterGroup(tables, *rate, max(1, self.codes.latent_dim)),
-            ParameterGroup(others, *rate),
+            ParameterGroup(others, *rate, warm=config.warm_steps),
         ]
 
     @torch.no_grad()

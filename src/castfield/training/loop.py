@@ -20,7 +20,7 @@ from castfield.training.batches import Batch, Batches
 from castfield.training.checkpoints import Checkpoints
 from castfield.training.distributed import agree, leader_says, leads, own_parts, own_shares, sum_gradients, total, wait_for_all
 from castfield.training.parts import Parts
-from castfield.training.schedule import ParameterGroup, exponential
+from castfield.training.schedule import ParameterGroup
 
 Visit = Callable[[int, float], bool]
 """Called with the number of steps done and the seconds spent on them; True ends the run."""
@@ -126,7 +126,7 @@ def fit(
         for step, batch in zip(range(resumed, steps), batches.ahead(resumed, steps), strict=True):
             progress = step / steps
             for group, rate in zip(optimiser.param_groups, groups, strict=True):
-                group["lr"] = exponential(rate.lr, rate.lr_end, progress) * lr_share
+                group["lr"] = rate.rate(step, progress) * lr_share
             system.before_step(step, batches.random(step, purpose=1), batches.images)
             optimiser.zero_grad()
             losses = parts.learn(lambda share: system.loss(share.to(device), progress), own_shares(batch))  # noqa: B023 - called now
