@@ -153,7 +153,9 @@ def test_masks_tell_how_far_outside_of_them_a_cell_lies():
     assert np.corrcoef(pixels[near], beyond[near])[0, 1] > 0.9
 
 
-def test_what_lies_between_solid_cells_is_enclosed():
+@pytest.mark.parametrize("kernels", ["on", "off"])
+def test_what_lies_between_solid_cells_is_enclosed(kernels, monkeypatch):
+    monkeypatch.setenv("CASTFIELD_KERNELS", kernels)
     solid = torch.zeros(CELLS, CELLS, CELLS, dtype=torch.bool)
     solid[10:30, 10:30, 10:30] = True
     solid[15:30, 14:26, 14:26] = False  # a hole that is open to the front, as between lips

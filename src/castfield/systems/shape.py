@@ -68,12 +68,15 @@ def head_distance(rig: Rig, surface: Surface, centres: Tensor, inside: Tensor) -
 def enclosed(solid: Tensor) -> Tensor:
     """Which cells (48^3,) bool lie between solid ones along two axes at least: those, and what is hollow behind eyes and lips."""
     held, count = solid.view(CELLS, CELLS, CELLS).numpy(), np.zeros((CELLS, CELLS, CELLS), np.uint8)
-    place = np.arange(CELLS, dtype=np.int8)
-    for axis in range(3):
-        first, last = held.argmax(axis), CELLS - 1 - np.flip(held, axis).argmax(axis)
-        first[~held.any(axis)] = CELLS
-        at = place.reshape([-1 if k == axis else 1 for k in range(3)])
-        count += (at >= np.expand_dims(first.astype(np.int8), axis)) & (at <= np.expand_dims(last.astype(np.int8), axis))
+    if has_kernels():
+        from castfield.systems import shape_kernels as kernels
+
+        kernels.enclosed(held, count)
+    else:
+        for axis in range(3):
+            before = np.logical_or.accumulate(held, axis)
+            behind = np.flip(np.logical_or.accumulate(np.flip(held, axis), axis), axis)
+            count += before & behind
     return torch.from_numpy(count >= 2).view(-1)
 
 

@@ -84,6 +84,28 @@ def signed_distance(points, vertices, normals, nearest, distance):
         distance[n] = -length if x * normal[0] + y * normal[1] + z * normal[2] < 0 else length
 
 
+@jit
+def _between(solid, found):
+    """Add 1 to found (D, D, D) where a cell lies between solid ones (D, D, D) along the first axis."""
+    cells = len(solid)
+    for b in range(cells):
+        for c in range(cells):
+            first, last = cells, -1
+            for a in range(cells):
+                if solid[a, b, c]:
+                    first, last = min(first, a), a
+            for a in range(first, last + 1):
+                found[a, b, c] += 1
+
+
+@single
+def enclosed(solid, found):
+    """Along how many axes cells lie between solid ones (D, D, D) bool: found (D, D, D) uint8, 0 before."""
+    _between(solid, found)
+    _between(solid.transpose(1, 0, 2), found.transpose(1, 0, 2))
+    _between(solid.transpose(2, 0, 1), found.transpose(2, 0, 1))
+
+
 @exact
 def vote(says, cameras, x, y, z, near, votes):
     """Add what pictures say (F, S, S) to votes (D, D, D), both int32, of cells at x, y and z (D,), seen by cameras (F, 3, 4); to the bit as
