@@ -46,7 +46,7 @@ def visual_hull(clip: ClipImages, centres: Tensor) -> Hull:
     cameras = lens @ np.concatenate([clip.track.rotation[frames], clip.track.translation[frames][..., None]], -1)
     says = np.empty((len(frames), clip.size, clip.size), np.int32)
     for each, mask, away in zip(says, clip.head[frames], cameras[:, 2, 3], strict=True):
-        each[:] = _soft(mask, RIM * clip.focal / away) + GROWN * grow(mask)
+        each[:] = _soft(mask, RIM * clip.focal / max(away, RIM)) + GROWN * grow(mask)
     _vote(torch.from_numpy(says), torch.from_numpy(cameras).float(), axes, votes)
     inside = _grown(votes >= GROWN * SHARE * len(frames)).view(-1)
     held = (votes & (GROWN - 1)).float() / (255 * len(frames))

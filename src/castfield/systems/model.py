@@ -29,9 +29,6 @@ from castfield.training.checkpoints import write
 FORMAT = 6
 SYSTEMS: dict[tuple[str, str], type[MINeRF]] = {("mi_nerf", "grid"): GridSystem, ("mi_nerf", "mlp"): PaperSystem}
 
-AHEAD = 16
-"""People of whom something is known beforehand at a time: it takes two thirds of a MiB each until it is taken up."""
-
 
 @dataclass
 class Model:
