@@ -239,6 +239,8 @@ class PersonalizeConfig:
     """Learning rate at the start, as a share of training's."""
     unseen_steps: float = 0.5
     """Share of training's steps for the cast without the unseen person, where the generic model has seen them."""
+    doubt: float = 1.0
+    """Seconds of somebody new from which half of what the cast taught of expressions is believed (`personal.belief`); 0: all of it."""
 
 
 @dataclass(frozen=True)

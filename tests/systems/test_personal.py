@@ -1,6 +1,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from castfield.errors import CastfieldError
 from castfield.manifest import Manifest, Source
 from castfield.systems import load_model, personalize, train
 from castfield.systems.model import build_model
-from castfield.systems.personal import adopt, first_seconds, personalize_cast, without_person
+from castfield.systems.personal import adopt, belief, first_seconds, personalize_cast, without_person
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small import small_config
@@ -64,6 +65,28 @@ def test_a_newcomer_begins_with_their_own_colours(identity, tmp_path):
         assert not torch.equal(alone[painted], everybody[painted])
     else:  # all share one set, which stays
         assert torch.equal(planes, everybody)
+
+
+@pytest.mark.parametrize(
+    ("identity", "rigged", "doubted"), [("planes", True, True), ("planes", False, False), ("conditioning", True, False)]
+)
+def test_of_a_newcomer_whom_the_rig_moves_less_is_believed_of_what_the_cast_taught(identity, rigged, doubted, tmp_path):
+    config, rig = small_config(identity=identity), made_rig() if rigged else None
+    generic, _ = train(config, CLIPS[:3], None, rig=rig, steps=2)
+    taught = generic.system.expression_gain
+    seconds = len(first_seconds(CLIPS[3], config.personalize.seconds).train_frames) / 25
+    less = belief(made_rig(), seconds, config.personalize.doubt)
+    assert less.min() < 0.5
+    for clip, share in ((CLIPS[3], less if doubted else 1.0), (CLIPS[0], 1.0)):
+        personalize(config, generic, clip, tmp_path, rig=rig)
+        assert torch.allclose(load_model(tmp_path).system.expression_gain, share * taught)
+
+
+def test_more_is_believed_from_more_footage_and_always_what_is_alike_on_everybody():
+    rig = SimpleNamespace(expression_names=("eyeBlinkLeft", "eyeLookUpLeft", "jawOpen"))
+    assert belief(rig, 1.0, 1.0).tolist() == [1.0, 0.5, 1.0]
+    assert belief(rig, 3.0, 1.0).tolist() == [1.0, 0.75, 1.0]
+    assert belief(rig, 1.0, 0.0).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_only_the_first_seconds_that_are_not_held_out_are_used():

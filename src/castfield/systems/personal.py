@@ -25,6 +25,8 @@ from castfield.training.distributed import leads, threads
 
 THEIR_OWN = ("codes.", "field.people.", "field.prior", "motion.", "proposal.")
 """Parts of a model that hold something of each person."""
+ALIKE = ("eyeBlink", "jawOpen")
+"""Actions, by the start of their names, that look alike on everybody: a lid covers the eye, and lips part before teeth."""
 
 
 def personalize_cast(
@@ -78,7 +80,7 @@ def personalize(
     """
     torch.set_num_threads(threads(config.train.threads))
     short = first_seconds(clip, config.personalize.seconds)
-    model = adopt(generic, short, rig)
+    model = adopt(generic, short, rig, config.personalize.doubt)
     for parameter in model.system.kept_parameters():
         parameter.requires_grad_(False)
     steps, share = config.personalize.steps, config.personalize.lr_share
@@ -95,8 +97,11 @@ def personalize(
     }
 
 
-def adopt(generic: Model, clip: ClipImages, rig: Rig | None) -> Model:
-    """A model of one person, made of a generic one. Latent codes start at the person's mean code, or at the cast's."""
+def adopt(generic: Model, clip: ClipImages, rig: Rig | None, doubt: float = 0.0) -> Model:
+    """A model of one person, made of a generic one. Latent codes start at the person's mean code, or at the cast's.
+
+    doubt: see `belief`; of somebody new with planes of their own, whom the rig moves.
+    """
     source = generic.system
     frames = {clip.clip: np.asarray(clip.train_frames)}
     spec = replace(source.spec, frames=(len(clip.train_frames),))
@@ -114,7 +119,20 @@ def adopt(generic: Model, clip: ClipImages, rig: Rig | None) -> Model:
             system.codes.tables[0].copy_(_own_or_mean(means, known).expand_as(system.codes.tables[0]))
         if isinstance(source, GridSystem) and isinstance(system, GridSystem):
             _adopt_grid(source, system, known, beforehand(clip, rig, source.config.resolutions[-1]))
+            if known is None and rig is not None and not source.shared:
+                system.expression_gain.mul_(belief(rig, len(clip.train_frames) / FPS, doubt))
     return Model(system, generic.name, (clip.clip,), frames, generic.seed)
+
+
+def belief(rig: Rig, seconds: float, doubt: float) -> Tensor:
+    """(d,) in [0, 1]: how far what the cast taught of each action is believed of somebody new, of whom there are so many seconds.
+
+    The rig moves a head; what an action does besides (shadows, wrinkles, a gaze) the cast learned of each of its faces, and a little
+    footage of another does not tell what of it goes for all. From `doubt` seconds half is believed, and more from more; what is
+    `ALIKE`, always.
+    """
+    share = seconds / (seconds + doubt)
+    return torch.tensor([1.0 if name.startswith(ALIKE) else share for name in rig.expression_names])
 
 
 def _own_or_mean(values: Tensor, known: int | None) -> Tensor:
