@@ -60,6 +60,16 @@ class ClipImages:
         """Indices of the frames that may be learned from: not held out, with a valid pose."""
         return self.split.train[self.track.valid[self.split.train]]
 
+    def spread_train_frames(self, count: int) -> np.ndarray:
+        """Up to `count` of the `train_frames`, evenly spread."""
+        known = self.train_frames
+        return known[np.unique(np.linspace(0, len(known) - 1, count).round().astype(int))]
+
+    def cameras(self, frames: np.ndarray) -> np.ndarray:
+        """(F, 3, 4) of some of the frames: from metres in head space to homogeneous pixels at `size`."""
+        lens = np.array([[self.focal, 0, self.size / 2], [0, self.focal, self.size / 2], [0, 0, 1]])
+        return lens @ np.concatenate([self.track.rotation[frames], self.track.translation[frames][..., None]], -1)
+
 
 def load_all_images(layout: Layout, size: int, clips: Sequence[str] | None = None) -> list[ClipImages]:
     """Every clip that has a track, in order of name."""

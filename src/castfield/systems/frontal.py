@@ -30,10 +30,8 @@ def frontal_view(clip: ClipImages, depth: Tensor, side: int) -> Tensor:
     within = (torch.arange(side) + 0.5) / side
     x, y = left + (right - left) * within, low + (high - low) * within
     z = interpolate(depth[None, None], (side, side), mode="bilinear")[0, 0]
-    frames = clip.train_frames[np.unique(np.linspace(0, len(clip.train_frames) - 1, VIEWS).round().astype(int))]
-    lens = np.array([[clip.focal, 0, clip.size / 2], [0, clip.focal, clip.size / 2], [0, 0, 1]])
-    poses = np.concatenate([clip.track.rotation[frames], clip.track.translation[frames][..., None]], -1)
-    seen = _look(x, y, z, torch.from_numpy(lens @ poses).float(), clip.frames[frames], clip.head[frames]).numpy()
+    frames = clip.spread_train_frames(VIEWS)
+    seen = _look(x, y, z, torch.from_numpy(clip.cameras(frames)).float(), clip.frames[frames], clip.head[frames]).numpy()
     colours, weight = seen[..., :3], seen[..., 3:]
     mean = colours.sum((0, 1)) / weight.sum().clip(1e-6)
     return torch.from_numpy(np.where(weight > SEEN * len(frames), colours / weight.clip(1e-6), mean))

@@ -77,8 +77,7 @@ def hair_share(rig: Rig) -> np.ndarray:
 @lru_cache(maxsize=1)
 def _share(neutral: Tensor, parts: Tensor, names: tuple[str, ...]) -> np.ndarray:
     """Kept: a cast has one rig."""
-    of = lambda some: torch.isin(parts, torch.tensor([names.index(name) for name in some if name in names])).numpy()  # noqa: E731
-    scalp, bald = of(("scalp",)), of(BALD)
+    scalp, bald = (np.isin(parts.numpy(), [names.index(name) for name in some if name in names]) for some in (("scalp",), BALD))
     if not scalp.any() or not bald.any():
         return scalp.astype(np.float32)
     apart = cKDTree(neutral.numpy()[bald]).query(neutral.numpy())[0]

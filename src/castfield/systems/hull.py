@@ -35,15 +35,19 @@ class Hull:
     beyond: Tensor
     """(48^3,) metres by which they count as outside of what masks hold in the mean, negative within; up to BEYOND / 2 either way."""
 
+    @property
+    def possible(self) -> Tensor:
+        """(48^3,) bool: cells inside that are not surely beyond what masks hold."""
+        return self.inside & (self.beyond < BEYOND / 2)
+
 
 def visual_hull(clip: ClipImages, centres: Tensor) -> Hull:
     """What a clip's training masks say of the cells `centres` (48^3, 3) metres."""
-    frames = clip.train_frames[np.unique(np.linspace(0, len(clip.train_frames) - 1, VIEWS).round().astype(int))]
+    frames = clip.spread_train_frames(VIEWS)
+    cameras = clip.cameras(frames)
     grid = centres.view(CELLS, CELLS, CELLS, 3)
     axes = grid[0, 0, :, 0].contiguous(), grid[0, :, 0, 1].contiguous(), grid[:, 0, 0, 2].contiguous()
     votes = torch.zeros(CELLS, CELLS, CELLS, dtype=torch.int32)
-    lens = np.array([[clip.focal, 0, clip.size / 2], [0, clip.focal, clip.size / 2], [0, 0, 1]])
-    cameras = lens @ np.concatenate([clip.track.rotation[frames], clip.track.translation[frames][..., None]], -1)
     says = np.empty((len(frames), clip.size, clip.size), np.int32)
     for each, mask, away in zip(says, clip.head[frames], cameras[:, 2, 3], strict=True):
         each[:] = _soft(mask, RIM * clip.focal / max(away, RIM)) + GROWN * grow(mask)

@@ -20,7 +20,7 @@ from castfield.images import ClipImages
 from castfield.rigs import Rig
 from castfield.systems.frontal import frontal_view
 from castfield.systems.hair import with_hair
-from castfield.systems.hull import BEYOND, visual_hull
+from castfield.systems.hull import visual_hull
 from castfield.systems.mi_nerf import GridSystem, Known, MINeRF, PaperSystem, Spec
 from castfield.systems.moving import actions
 from castfield.systems.shape import density_prior, front, head_distance, surface_at_rest
@@ -124,8 +124,7 @@ def beforehand(clip: ClipImages, rig: Rig | None, side: int) -> Known:
     if rig is None:
         return Known(torch.zeros(len(centres)), hull.inside)
     surface = surface_at_rest(rig, clip.track)
-    near = hull.inside & (hull.beyond < BEYOND / 2)
-    distance = with_hair(rig, *head_distance(rig, surface, centres, near), hull.beyond)
+    distance = with_hair(rig, *head_distance(rig, surface, centres, hull.possible), hull.beyond)
     colour = frontal_view(clip, front(distance), side)
     return Known(density_prior(distance), hull.inside, colour, (surface.rest, actions(rig, surface)))
 
