@@ -163,7 +163,7 @@ def personal(bench: Bench) -> Figures:
 
 def _time_for(config: Config, images: Sequence[ClipImages], rig: Rig, target: float) -> float | None:
     """Seconds of training until held-out frames in mid-speech reach `target` dB; None if they do not."""
-    marks = [0.1 * 1.12**k for k in range(72)]
+    marks = [0.02 * 1.12**k for k in range(86)]
     found = trial(
         config, images, rig, steps_for(config, len(images)), title=f"{len(images)} people", marks=marks,
         score=lambda model: held_out_psnr(model, images[:: max(1, len(images) // 10)], most=3), until=target,
@@ -219,7 +219,7 @@ def _ratio(many: float | None, one: float | None) -> float | None:
 
 
 def _rounded(value: float | None) -> float | None:
-    return round(value, 2) if value else None
+    return round(value, 3) if value else None
 
 
 PARTS: dict[str, Callable[[Bench], Figures]] = {
