@@ -142,6 +142,11 @@ def split_frames(frames: int, share: float = 0.1) -> Split:
     return Split(train, end, speech)
 
 
+def spread(frames: np.ndarray, count: int) -> np.ndarray:
+    """Up to `count` of some frames (N,), the first and the last among them, as evenly spread as they go."""
+    return frames[np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))]
+
+
 def _read(path: Path, mapped: bool) -> dict[str, np.ndarray]:
     if mapped:
         return map_npz(path)

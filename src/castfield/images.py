@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from castfield import media
-from castfield.clip import Split, Track, clip_names, split_frames
+from castfield.clip import Split, Track, clip_names, split_frames, spread
 from castfield.errors import ClipError
 from castfield.layout import Layout
 from castfield.scratch import fingerprint, map_npz, scratch, write_npz
@@ -62,8 +62,7 @@ class ClipImages:
 
     def spread_train_frames(self, count: int) -> np.ndarray:
         """Up to `count` of the `train_frames`, evenly spread."""
-        known = self.train_frames
-        return known[np.unique(np.linspace(0, len(known) - 1, count).round().astype(int))]
+        return spread(self.train_frames, count)
 
     def cameras(self, frames: np.ndarray) -> np.ndarray:
         """(F, 3, 4) of some of the frames: from metres in head space to homogeneous pixels at `size`."""

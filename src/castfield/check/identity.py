@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from castfield.clip import spread
 from castfield.errors import WeightsError
 from castfield.evaluation.faces import embed
 
@@ -21,7 +22,7 @@ def strangers(crops: np.ndarray, boxes: np.ndarray, found: np.ndarray) -> np.nda
     at = np.flatnonzero(found)
     if not len(at):
         return at
-    at = at[np.unique(np.linspace(0, len(at) - 1, LOOKS).round().astype(int))]
+    at = spread(at, LOOKS)
     try:
         codes = embed(crops[at], boxes[at]).embeddings
     except WeightsError:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from castfield.clip import Landmarks, Track, split_frames
+from castfield.clip import Landmarks, Track, split_frames, spread
 from castfield.config import FitConfig
 from castfield.errors import ClipError
 from castfield.rigs.stored import StoredRig
@@ -140,7 +140,7 @@ def _fit(
         nothing,
     )
 
-    chosen = _spread(split_frames(frames).train, ~blind, PERSON_FRAMES)
+    chosen = _usable_frames(split_frames(frames).train, ~blind, PERSON_FRAMES)
     person = fit_person(model, seen(chosen), start.part(chosen), noise, prior_focal, 16, config.identity_prior, identity is not None)
     offset = personal_offset(model, seen(chosen), person, noise)
     # Depth at the fitted focal length; the place in the picture stays.
@@ -154,7 +154,7 @@ def _fit(
     state = _in_chunks(state, lambda wide: fit_motion(model, seen(wide), state.part(wide), noise, smooth, steps))
     if watched:
         surface = Surface.of(rig, state.identity)
-        chosen = _spread(split_frames(frames).train, ~blind, REFERENCE_FRAMES)
+        chosen = _usable_frames(split_frames(frames).train, ~blind, REFERENCE_FRAMES)
         wanted = set(chosen.tolist())
         reference, model, offset = study(
             model,
@@ -209,11 +209,10 @@ def study(
     return reference, model, state.offset
 
 
-def _spread(preferred: np.ndarray, usable: np.ndarray, count: int) -> np.ndarray:
+def _usable_frames(preferred: np.ndarray, usable: np.ndarray, count: int) -> np.ndarray:
     """Up to `count` of the preferred frames that are usable, spread evenly; of all usable ones if no preferred one is."""
     frames = preferred[usable[preferred]]
-    frames = frames if len(frames) else np.flatnonzero(usable)
-    return frames[np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))]
+    return spread(frames if len(frames) else np.flatnonzero(usable), count)
 
 
 def _in_chunks(state: State, solve: Callable[[slice], State]) -> State:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from castfield import media, weights
-from castfield.clip import Landmarks, clip_names, split_frames
+from castfield.clip import Landmarks, clip_names, split_frames, spread
 from castfield.config import Config, ParseConfig
 from castfield.layout import Layout
 from castfield.quiet import quiet
@@ -100,7 +100,7 @@ def _sample(film: Iterable[np.ndarray], frames: int, parser: Parser) -> tuple[di
     """Up to PLATE_FRAMES training frames of so many by number, and what is in them."""
     train = split_frames(frames).train
     looked = train[train % EVERY == 0] if len(train) > EVERY else train
-    chosen = set(looked[np.unique(np.linspace(0, len(looked) - 1, PLATE_FRAMES).round().astype(int))].tolist())
+    chosen = set(spread(looked, PLATE_FRAMES).tolist())
     pictures = {t: frame for t, frame in enumerate(film) if t in chosen}
     return pictures, {t: parser(frame) for t, frame in pictures.items()}
 
