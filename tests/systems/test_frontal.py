@@ -9,8 +9,9 @@ from small import small_config
 
 from castfield.fields.planes import BOX_HIGH, BOX_LOW
 from castfield.rendering.animate import render_frames
+from castfield.systems import frontal
 from castfield.systems.frontal import frontal_view
-from castfield.systems.model import beforehand, build_model
+from castfield.systems.model import build_model
 from castfield.training.loop import psnr
 
 SIDE = 64
@@ -85,7 +86,24 @@ def test_people_that_share_planes_share_the_mean_look():
     torch.testing.assert_close(shared.field.prior[0], own.field.prior.mean(0))
 
 
-def test_without_a_rig_nothing_is_painted():
-    known = beforehand(made_clip("a"), None, 16)
-    assert known.colour is None
-    assert not known.prior.any()
+def test_fine_detail_is_left_when_colours_are_looked_up_again(monkeypatch):
+    """Stripes of four pixels on a flat head that looks straight ahead, seen as the field sees its texels: between them, too."""
+    clip, size, wave = made_clip("a", 20, 128), 128, 0.01
+    column = (np.arange(size) + 0.5 - size / 2) * 0.6 / clip.focal
+    frames = np.broadcast_to(127.5 + 60 * np.sin(2 * np.pi * column / wave)[None, None, :, None], clip.frames.shape).astype(np.uint8)
+    poses = {
+        "rotation": np.tile(np.diag([1.0, -1, -1]).astype(np.float32), (20, 1, 1)),
+        "translation": np.tile(np.float32([0, 0, 0.6]), (20, 1)),
+    }
+    striped = replace(clip, frames=frames, head=np.full_like(clip.head, 255), track=replace(clip.track, **poses))
+    (left, *_), (right, *_) = BOX_LOW, BOX_HIGH
+
+    def left_of_it() -> float:
+        colour = 255 * frontal_view(striped, torch.zeros(2, 2), size).numpy()[40:80, :, 0].mean(0)
+        seen = np.interp(np.arange(size, step=0.25), np.arange(size), colour)
+        stripes = np.exp(2j * np.pi * (left + (right - left) * (np.arange(size, step=0.25) + 0.5) / size) / wave)
+        return abs(2 * (seen * stripes)[80:-80].mean()) / 60
+
+    assert 0.75 < left_of_it() < 1.1
+    monkeypatch.setattr(frontal, "SHARPEN", 0.0)
+    assert left_of_it() < 0.7

@@ -19,6 +19,9 @@ VIEWS = 8
 """Training frames that are looked at, evenly spread."""
 SEEN = 0.02
 """Share of the frames in whose head masks a place lies from which on its own colour counts; elsewhere it is the person's mean."""
+BLUR, SHARPEN = 1.0, 0.9
+"""Looking colours up between pixels, here, and between texels, in the field, blurs them, and so do poses that do not quite fit: they begin
+so much further from what a blur of so many texels leaves of them."""
 
 
 def frontal_view(clip: ClipImages, depth: Tensor, side: int) -> Tensor:
@@ -26,19 +29,21 @@ def frontal_view(clip: ClipImages, depth: Tensor, side: int) -> Tensor:
 
     (side, side, 3) RGB in [0, 1]: texels of the frontal plane, line by line along y, in each line along x.
     """
+    import cv2
+
     (left, low, _), (right, high, _) = BOX_LOW, BOX_HIGH
     within = (torch.arange(side) + 0.5) / side
     x, y = left + (right - left) * within, low + (high - low) * within
     z = interpolate(depth[None, None], (side, side), mode="bilinear")[0, 0]
     frames = clip.spread_train_frames(VIEWS)
     seen = _look(x, y, z, torch.from_numpy(clip.cameras(frames)).float(), clip.frames[frames], clip.head[frames]).numpy()
-    colours, weight = seen[..., :3], seen[..., 3:]
-    mean = colours.sum((0, 1)) / weight.sum().clip(1e-6)
-    return torch.from_numpy(np.where(weight > SEEN * len(frames), colours / weight.clip(1e-6), mean))
+    mean = seen[..., :3].sum((0, 1)) / seen[..., 3].sum().clip(1e-6)
+    colour = np.where(seen[..., 3:] > SEEN * len(frames), seen[..., :3] / seen[..., 3:].clip(1e-6), mean)
+    return torch.from_numpy((colour + SHARPEN * (colour - cv2.GaussianBlur(colour, (0, 0), BLUR))).clip(0, 1))
 
 
 def _look(x: Tensor, y: Tensor, z: Tensor, cameras: Tensor, pictures: np.ndarray, masks: np.ndarray) -> Tensor:
-    """Colours as seen at x (W,), y (H,) and z (H, W), weighted by the masks, and these weights: sums over the frames, (H, W, 4).
+    """Colours times masks as seen at x (W,), y (H,) and z (H, W), and masks alone: sums over the frames, (H, W, 4) in [0, F].
 
     cameras (F, 3, 4): from metres to homogeneous pixels; pictures (F, S, S, 3) and masks (F, S, S) uint8, whose edges go on.
     """
@@ -51,6 +56,6 @@ def _look(x: Tensor, y: Tensor, z: Tensor, cameras: Tensor, pictures: np.ndarray
     places = torch.stack([x.expand_as(z), y[:, None].expand_as(z), z, torch.ones_like(z)], -1)
     at = torch.einsum("fij,hwj->fhwi", cameras, places)
     unit = at[..., :2] / at[..., 2:] * (2 / pictures.shape[2]) - 1
-    both = torch.from_numpy(np.concatenate([pictures, masks[..., None]], -1)).permute(0, 3, 1, 2) / 255
-    looked = grid_sample(both, unit, padding_mode="border", align_corners=False)
-    return torch.cat([looked[:, :3] * looked[:, 3:], looked[:, 3:]], 1).sum(0).permute(1, 2, 0).contiguous()
+    held = torch.from_numpy(masks[:, None]) / 255
+    both = torch.cat([torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255 * held, held], 1)
+    return grid_sample(both, unit, padding_mode="border", align_corners=False).sum(0).permute(1, 2, 0).contiguous()

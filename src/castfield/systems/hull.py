@@ -18,8 +18,9 @@ SHARE = 0.25
 """A cell belongs to the hull when it lies in the grown mask of this share of them: a jaw is open only now and then."""
 RIM = 0.012
 """Width of a mask's edge, metres, from what is surely held to what is surely not."""
-BEYOND = 0.05
-"""Metres by which `Hull.beyond` rises across it: what is surely held is deep within a head, what is surely not is air."""
+BEYOND = 0.065
+"""Metres by which `Hull.beyond` rises across it: what is surely held is deep within a head, what is surely not is air, as `shape.SLOPE` has
+them."""
 NEAR = 1e-3
 """Metres before the camera where cells are taken to lie that lie nearer, or behind it."""
 GROWN = 1 << 12

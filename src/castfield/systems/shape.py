@@ -25,7 +25,7 @@ INSIDE_LOGIT = 4.0
 """Prior within the head, as an addition to the network's raw density."""
 OUTSIDE_LOGIT = -5.0
 """Prior in the air near the head: what stands out from it is learned against it."""
-SLOPE = 1 / 0.005
+SLOPE = 1 / 0.0065
 """How fast the one turns into the other, per metre."""
 FAR_SLOPE = 20.0
 """How much less likely it becomes with every further metre, so that density grows near the head and not before the camera."""

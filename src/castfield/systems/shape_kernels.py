@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from castfield.fields.kernels import exact, jit, single
+from castfield.fields.kernels import HALF, ONE, exact, jit, single
+from castfield.fields.vectors import add_scaled, load, store, zeros
+
+ZERO = np.float32(0)
 
 LARGE, SMALL = 512, 64
 """Points that are looked at together, first and then: the fewer they are, the fewer vertices are left for them."""
@@ -135,27 +138,33 @@ def vote(says, cameras, x, y, z, near, votes):
 
 @single
 def look(x, y, z, cameras, pictures, masks, seen):
-    """Add to seen (H, W, 4) what pictures (F, S, S, 3), weighted by masks (F, S, S), show at x (W,), y (H,) and z (H, W), and the weights.
+    """Add to seen (H, W, 4) what pictures (F, S, S, 3) times masks (F, S, S) show at x (W,), y (H,) and z (H, W), and what the masks do.
 
     cameras (F, 3, 4). Pictures and masks are uint8 and go on beyond their edges; all else is float32.
     """
-    size, last, half, of_byte = pictures.shape[1], np.float32(pictures.shape[1] - 1), np.float32(0.5), np.float32(1 / 255)
-    zero, one = np.float32(0), np.float32(1)
+    size, wide, of_byte = pictures.shape[1], len(x), np.float32(1 / 255)
+    last = np.float32(size - 1)
+    held, at, like = np.empty(4 * size * size, np.float32), np.empty((2, wide), np.float32), zeros(4)
     for f in range(len(cameras)):
-        c, picture, mask = cameras[f], pictures[f], masks[f]
+        c, picture, mask = cameras[f], pictures[f].reshape(-1, 3), masks[f].reshape(-1)
+        for n in range(size * size):
+            weight = of_byte * mask[n]
+            for k in range(3):
+                held[4 * n + k] = of_byte * weight * picture[n, k]
+            held[4 * n + 3] = weight
         for j in range(len(y)):
-            for i in range(len(x)):
+            for i in range(wide):  # apart from what looks up, so that the loop becomes one of vectors
                 away = c[2, 0] * x[i] + c[2, 1] * y[j] + c[2, 2] * z[j, i] + c[2, 3]
-                column = (c[0, 0] * x[i] + c[0, 1] * y[j] + c[0, 2] * z[j, i] + c[0, 3]) / away - half
-                row = (c[1, 0] * x[i] + c[1, 1] * y[j] + c[1, 2] * z[j, i] + c[1, 3]) / away - half
-                column, row = min(max(column, zero), last), min(max(row, zero), last)
+                column = (c[0, 0] * x[i] + c[0, 1] * y[j] + c[0, 2] * z[j, i] + c[0, 3]) / away - HALF
+                row = (c[1, 0] * x[i] + c[1, 1] * y[j] + c[1, 2] * z[j, i] + c[1, 3]) / away - HALF
+                at[0, i], at[1, i] = min(max(column, ZERO), last), min(max(row, ZERO), last)
+            for i in range(wide):
+                column, row = at[0, i], at[1, i]
                 left, top = int(column), int(row)
                 right, low, u, v = min(left + 1, size - 1), min(top + 1, size - 1), column - np.float32(left), row - np.float32(top)
-                a, b, d, e = (one - v) * (one - u), (one - v) * u, v * (one - u), v * u
-                weight = of_byte * (a * mask[top, left] + b * mask[top, right] + d * mask[low, left] + e * mask[low, right])
-                if weight == zero:
-                    continue
-                for k in range(3):
-                    colour = a * picture[top, left, k] + b * picture[top, right, k] + d * picture[low, left, k] + e * picture[low, right, k]
-                    seen[j, i, k] += of_byte * colour * weight
-                seen[j, i, 3] += weight
+                found = load(like, seen, 4 * (j * wide + i))
+                found = add_scaled(found, (ONE - v) * (ONE - u), load(like, held, 4 * (top * size + left)))
+                found = add_scaled(found, (ONE - v) * u, load(like, held, 4 * (top * size + right)))
+                found = add_scaled(found, v * (ONE - u), load(like, held, 4 * (low * size + left)))
+                found = add_scaled(found, v * u, load(like, held, 4 * (low * size + right)))
+                store(found, seen, 4 * (j * wide + i))
