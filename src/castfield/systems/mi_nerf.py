@@ -25,6 +25,7 @@ from castfield.images import ClipImages
 from castfield.rendering.compositing import Rendering
 from castfield.rendering.march import two_passes
 from castfield.rendering.rays import Rays, pixel_rays, sphere_bounds
+from castfield.systems.beforehand import Known
 from castfield.systems.grid_rays import rendered, score
 from castfield.training.batches import Batch, Plan
 from castfield.training.schedule import ParameterGroup
@@ -50,20 +51,6 @@ class Spec:
     frames: tuple[int, ...]
     """Training frames of each clip."""
     train: TrainConfig
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is known of a person before anything is learned."""
-
-    prior: Tensor
-    """(48^3,) of the raw density."""
-    inside: Tensor
-    """(48^3,) bool: cells that their masks allow."""
-    colour: Tensor | None = None
-    """(side, side, 3) RGB in [0, 1]: how they look from the front."""
-    motion: tuple[Tensor, Tensor] | None = None
-    """The expression at rest, and what each action moves: as for `Motion.start`."""
 
 
 class MINeRF(nn.Module):

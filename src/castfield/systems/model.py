@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,10 @@ from torch import Tensor
 
 from castfield.config import Config, TrainConfig, from_dict
 from castfield.errors import CastfieldError, nearest
-from castfield.fields.planes import cell_centres
 from castfield.images import ClipImages
 from castfield.rigs import Rig
-from castfield.systems.frontal import frontal_view
-from castfield.systems.hair import with_hair
-from castfield.systems.hull import visual_hull
-from castfield.systems.mi_nerf import GridSystem, Known, MINeRF, PaperSystem, Spec
-from castfield.systems.moving import actions
-from castfield.systems.shape import density_prior, front, head_distance, surface_at_rest
+from castfield.systems.beforehand import beforehand, side_by_side
+from castfield.systems.mi_nerf import GridSystem, MINeRF, PaperSystem, Spec
 from castfield.training.checkpoints import write
 
 FORMAT = 6
@@ -101,32 +94,8 @@ def build_model(config: Config, images: Sequence[ClipImages], rig: Rig | None) -
     if isinstance(system, GridSystem):
         system.balance(torch.from_numpy(np.concatenate([clip.track.expression[clip.train_frames] for clip in images])))
         side = system.config.resolutions[-1]
-        with single_threads() as many, ThreadPoolExecutor(1 if system.shared else many) as pool:
-            list(pool.map(lambda person: system.start(person, beforehand(images[person], rig, side)), range(len(images))))
+        side_by_side(len(images), lambda person: system.start(person, beforehand(images[person], rig, side)), abreast=not system.shared)
     return Model(system, config.system, tuple(frames), frames, config.seed)
-
-
-@contextmanager
-def single_threads() -> Iterator[int]:
-    """PyTorch on one thread while several people are begun side by side; gives how many threads it had."""
-    many = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield many
-    finally:
-        torch.set_num_threads(many)
-
-
-def beforehand(clip: ClipImages, rig: Rig | None, side: int) -> Known:
-    """What the fit and the masks say of a person; their colours at side x side places."""
-    centres = cell_centres()
-    hull = visual_hull(clip, centres)
-    if rig is None:
-        return Known(torch.zeros(len(centres)), hull.inside)
-    surface = surface_at_rest(rig, clip.track)
-    distance = with_hair(rig, *head_distance(rig, surface, centres, hull.possible), hull.beyond)
-    colour = frontal_view(clip, front(distance), side)
-    return Known(density_prior(distance), hull.inside, colour, (surface.rest, actions(rig, surface)))
 
 
 def save_model(model: Model, folder: Path) -> Path:

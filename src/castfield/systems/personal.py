@@ -18,9 +18,10 @@ from castfield.images import ClipImages
 from castfield.manifest import Manifest
 from castfield.media import FPS
 from castfield.rigs import Rig
+from castfield.systems.beforehand import Known, beforehand
 from castfield.systems.learn import fit_model, report_of, steps_for, train
-from castfield.systems.mi_nerf import GridSystem, Known
-from castfield.systems.model import Model, beforehand, save_model
+from castfield.systems.mi_nerf import GridSystem
+from castfield.systems.model import Model, save_model
 from castfield.training.distributed import leads, threads
 
 THEIR_OWN = ("codes.", "field.people.", "field.prior", "motion.", "proposal.")
