@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from castfield.clip import spread
 from castfield.config import Config
 from castfield.evaluation.psnr import psnr
 from castfield.images import ClipImages
 from castfield.rendering.animate import render_frames
 from castfield.rigs import Rig
+from castfield.systems.beforehand import Known, beforehand, find, side_by_side
 from castfield.systems.model import Model, build_model
 from castfield.training.batches import Batches
 from castfield.training.loop import fit
@@ -37,8 +39,7 @@ def held_out_psnr(model: Model, images: Sequence[ClipImages], block: str = "spee
     """
     values = []
     for clip in images:
-        frames = getattr(clip.split, block)
-        frames = frames[np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).round().astype(int))]
+        frames = spread(getattr(clip.split, block), most)
         track = clip.track
         shown, _ = render_frames(
             model, clip.clip, track.expression[frames], track.rotation[frames], track.translation[frames], clip.focal,
@@ -63,9 +64,11 @@ def trial(
     """Train for `steps` steps, or up to the first one after so many `seconds`; at each of `marks` (seconds of training) the model is
     scored, until a score reaches `until` dB.
 
-    What comes before the first step (head, hair and colours that a person starts from) counts as training; scoring does not.
+    Clips are as any training but the first finds them: their pictures are in the scratch folder, and what is known of people beforehand
+    (`finding` says what that costs the first time). Making a model of it counts as training; scoring does not.
     """
     torch.set_num_threads(config.train.threads)
+    _known_of(config, images, rig, beforehand)
     began = time.monotonic()
     model = build_model(config, images, rig)
     before = time.monotonic() - began
@@ -86,6 +89,20 @@ def trial(
     history = fit(model.system, Batches(images, model.system.plan(), config.seed), steps, None, title=title, visit=look)
     found.seconds, found.steps = before + history.seconds, history.steps
     return found
+
+
+def finding(config: Config, images: Sequence[ClipImages], rig: Rig | None) -> float:
+    """Seconds that it takes to find what is known of these people beforehand, which the first training of a clip does."""
+    torch.set_num_threads(config.train.threads)
+    began = time.monotonic()
+    _known_of(config, images, rig, find)
+    return time.monotonic() - began
+
+
+def _known_of(config: Config, images: Sequence[ClipImages], rig: Rig | None, known: Callable[[ClipImages, Rig | None, int], Known]) -> None:
+    if config.train.field == "grid":
+        side = config.train.grid.scaled(config.train.size).resolutions[-1]
+        side_by_side(len(images), lambda person: known(images[person], rig, side))
 
 
 def steps_within(config: Config, images: Sequence[ClipImages], rig: Rig | None, seconds: float, warm: int = 48) -> int:
