@@ -22,7 +22,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "castfield"
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(6.4, 4))
+    figure, axes = pyplot.subplots(figsize=(6.4, 4.8))
     for key, points in curves.items():
         colour, label = LINES[key]
         people, seconds = zip(*points, strict=True)
@@ -37,7 +37,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter("")
     axes.grid(alpha=0.25, which="both")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, ncols=len(curves), loc="lower center", bbox_to_anchor=(0.5, 1), fontsize="small")
     figure.tight_layout()
     with atomic(path) as part:
         figure.savefig(part, metadata={"Date": None})
