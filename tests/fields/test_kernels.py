@@ -150,3 +150,13 @@ def test_starting_the_kernels_leaves_pytorch_s_threads_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_guide_is_the_same_with_kernels_and_without(monkeypatch, share):
+    torch.manual_seed(0)
+    proposal, density, hull = Proposal(1), 300 * torch.rand(CELLS**3), torch.rand(CELLS**3) < share
+    proposal.start(0, density, hull)
+    fast = proposal.guide.clone()
+    without_kernels(monkeypatch, proposal.refresh)
+    assert torch.equal(fast, proposal.guide)

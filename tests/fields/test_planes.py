@@ -54,6 +54,8 @@ def test_proposal_finds_what_was_put_in():
     proposal = Proposal(2)
     centres = cell_centres()
     ball = (centres.norm(dim=-1) < 0.05).float() * 100
+    for person in range(2):
+        proposal.start(person, torch.full((CELLS**3,), 30.0), torch.ones(CELLS**3, dtype=torch.bool))
     for _ in range(30):
         for some in EVERY_CELL.split(CELLS**2):  # a refresh looks at a part of them
             proposal.update(1, some, ball[some])
@@ -68,6 +70,13 @@ def test_proposal_finds_what_was_put_in():
     assert proposal.along(torch.full((1, 1, 3), 9.0), torch.tensor([0])) == 0, "outside the box there is nothing"
 
 
+def test_nobody_is_expected_anywhere_before_they_are_known():
+    proposal, points = Proposal(2), cell_centres()[None]
+    proposal.start(1, torch.full((CELLS**3,), 30.0), torch.ones(CELLS**3, dtype=torch.bool))
+    assert not proposal.along(points, torch.tensor([0])).any()
+    assert (proposal.along(points, torch.tensor([1])) == 30 + FLOOR).all()
+
+
 def test_proposal_cells_lie_where_they_are_looked_up():
     proposal = Proposal(1)
     proposal.set_hull(0, torch.zeros(CELLS**3, dtype=torch.bool).index_fill(0, torch.tensor([12345]), True))
@@ -77,6 +86,7 @@ def test_proposal_cells_lie_where_they_are_looked_up():
 
 def test_the_proposal_is_the_mean_of_neighbouring_cells():
     proposal, density = Proposal(1), torch.rand(CELLS**3)
+    proposal.set_hull(0, torch.ones(CELLS**3, dtype=torch.bool))
     proposal.update(0, EVERY_CELL, density, keep=0.0)
     cube = density.view(1, 1, CELLS, CELLS, CELLS)
     expected = torch.nn.functional.avg_pool3d(cube, 3, 1, 1, count_include_pad=False)[0, 0] + FLOOR

@@ -14,7 +14,7 @@ def test_every_ray_that_meets_the_hull_is_in_the_silhouette():
     proposal = Proposal(2)
     generator = torch.Generator().manual_seed(0)
     inside = torch.nn.functional.max_pool3d((torch.rand(1, CELLS, CELLS, CELLS, generator=generator) > 0.9995).float(), 3, 1, 1).reshape(-1)
-    proposal.set_hull(1, inside > 0)
+    proposal.start(1, torch.full_like(inside, 30.0), inside > 0)
     turns = torch.tensor([[0.0, 0.0, 0.0], [0.2, -0.5, 0.1], [-0.3, 0.4, 0.2]])
     rotation = torch.from_numpy(FRONTAL).float() @ axis_angle_to_matrix(turns)
     translation = torch.tensor([[0.0, 0.0, 0.6], [0.1, -0.05, 0.7], [-0.2, 0.1, 0.5]])

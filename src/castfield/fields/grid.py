@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from castfield.config import GridConfig
+from castfield.fields.blank import blank, move
 from castfield.fields.fast import cpu_kernels
 from castfield.fields.fused import WIDTHS, mix_planes, raw_density_and_colour
 from castfield.fields.motion import at_rest
@@ -58,14 +59,14 @@ class GridField(nn.Module):
         super().__init__()
         self.config = config
         c = config.channels
-        self.people = nn.ParameterList(torch.zeros(texels(config.resolutions), c) for _ in range(people))
+        self.people = nn.ParameterList(blank(people, texels(config.resolutions), c).unbind())
         self.expression = nn.Parameter(torch.randn(config.expression_planes, texels((config.expression_resolution,)), c) * SPREAD)
         self.mix = nn.Linear(condition + latent, config.expression_planes)
         self.entry = nn.Linear(c * (len(config.resolutions) + 1), config.width)
         self.entry_condition = nn.Linear(condition + latent, config.width, bias=False)
         self.hidden = nn.Linear(config.width, config.width)
         self.out = nn.Linear(config.width, 4)
-        self.register_buffer("prior", torch.zeros(people, CELLS, CELLS, CELLS))
+        self.register_buffer("prior", blank(people, CELLS, CELLS, CELLS))
         self._hand_colours_through()
 
     @torch.no_grad()
@@ -90,7 +91,7 @@ class GridField(nn.Module):
         weight: how far their colours move there from what they are.
         """
         finest, count = texels(self.config.resolutions[:-1]), colour.shape[0] * colour.shape[1]
-        self.people[person][finest : finest + count, :3].lerp_(torch.logit(colour.view(-1, 3), MARGIN) / COLOUR_GAIN, weight)
+        move(self.people[person][finest : finest + count, :3], torch.logit(colour.view(-1, 3), MARGIN) / COLOUR_GAIN, weight)
 
     def prepare(self, people: Tensor, condition: Tensor, latent: Tensor, motion: Tensor | None = None) -> Prepared:
         """people (G,) whose planes to use, condition (B, o), latent (B, L), motion (B, S, S, 2), with each person's frames side by side."""

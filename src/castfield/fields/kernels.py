@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import config, njit, prange
 
-from castfield.fields.vectors import load, opacity, store, zeros
+from castfield.fields.vectors import load, of_half, opacity, store, zeros
 
 THREADS: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set at run time
 """Threads at most."""
@@ -61,7 +61,7 @@ def trilinear(unit, which, grids, out):
 
 @parallel
 def combine(weights, which, sets, out):
-    """out (F, N) = weights (F, K) @ sets[which] (K, N), each row with a set of its own among (P, K, N)."""
+    """out (F, N) = weights (F, K) @ sets[which] (K, N), each row with a set of its own among (P, K, N): bits of float16."""
     blocks = (out.shape[1] + 2 * CHUNK - 1) // (2 * CHUNK)
     for task in prange(len(out) * blocks):
         f, first = task // blocks, task % blocks * 2 * CHUNK
@@ -70,7 +70,7 @@ def combine(weights, which, sets, out):
         for k in range(len(some)):
             weight = weights[f, k]
             for n in range(len(row)):
-                row[n] += weight * some[k, n]
+                row[n] += weight * of_half(some[k, n])
 
 
 @parallel
@@ -159,3 +159,30 @@ def propose(origin, direction, which, guide, low, high, probes, noise, length, u
                 after, bin = _depth_at(cdf, bin, near, step, min(np.float32(k + 1) * part, ONE - inset))
                 length[n, k] = after - before if seen else zero
                 before = after
+
+
+@jit
+def _mean_of_three(before, own, after, first, last, out):
+    """out (N,) = the mean of `before`, `own` and `after` (N,) by number; of the first no `before` counts, of the last no `after`."""
+    share = HALF if first or last else ONE / np.float32(3)
+    for n in range(len(out)):
+        value = own[n] if last else own[n] + after[n]
+        out[n] = (value if first else value + before[n]) * share
+
+
+@exact
+def guide(density, hull, floor, out):
+    """The mean of each cell of density (D, D, D) and those beside it plus `floor`, where hull (D, D, D) uint8 is 1: out (D, D, D)."""
+    cells = len(density)
+    deep, high = np.empty((cells, cells), np.float32), np.empty(cells + 2, np.float32)
+    third = ONE / np.float32(3)
+    for z in range(cells):
+        below, above = max(z - 1, 0), min(z + 1, cells - 1)
+        for y in range(cells):
+            _mean_of_three(density[below, y], density[z, y], density[above, y], z == 0, z == cells - 1, deep[y])
+        for y in range(cells):
+            _mean_of_three(deep[max(y - 1, 0)], deep[y], deep[min(y + 1, cells - 1)], y == 0, y == cells - 1, high[1:-1])
+            for x in range(cells):
+                both = high[x + 1] if x == cells - 1 else high[x + 1] + high[x + 2]
+                mean = (both if x == 0 else both + high[x]) * (HALF if x == 0 or x == cells - 1 else third)
+                out[z, y, x] = (mean + floor) * np.float32(hull[z, y, x])

@@ -6,9 +6,11 @@ learn what the rig does not know: its wrinkles and shadows, the inside of a mout
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from castfield.fields.blank import blank, move
 from castfield.fields.fast import cpu_kernels
 
 SIDE = 48
@@ -26,13 +28,14 @@ class Motion(nn.Module):
     def __init__(self, people: int, d: int) -> None:
         super().__init__()
         self.register_buffer("rest", torch.zeros(people, d))
-        self.register_buffer("actions", torch.zeros(people, d, SIDE, SIDE, 2))
+        # In float16, which is right to a hundredth of a millimetre or two: these maps take most of the memory of what a person starts from.
+        self.register_buffer("actions", blank(people, d, SIDE, SIDE, 2, kind=np.float16))
 
     def start(self, person: int, rest: Tensor, actions: Tensor, weight: float = 1.0) -> None:
         """rest (d,): the expression at which the person is at rest; actions (d, SIDE, SIDE, 2): what each action in full adds to x and y
         of what lies at a place, by lines of y, in units of the box's [-1, 1]. weight: how far both move there from what they are."""
-        self.rest[person].lerp_(rest, weight)
-        self.actions[person].lerp_(actions, weight)
+        move(self.rest[person], rest, weight)
+        move(self.actions[person], actions.half(), weight)
 
     @torch.no_grad()
     def maps(self, people: Tensor, expression: Tensor) -> Tensor:
@@ -40,9 +43,9 @@ class Motion(nn.Module):
         moved, sets = expression - self.rest[people], self.actions.flatten(2)
         if fast := cpu_kernels(moved):
             found = moved.new_empty(len(moved), sets.shape[2])
-            fast.combine(moved.contiguous().numpy(), people.numpy(), sets.numpy(), found.numpy())
+            fast.combine(moved.contiguous().numpy(), people.numpy(), sets.numpy().view(np.uint16), found.numpy())
         else:
-            found = torch.cat([moved[f, None] @ sets[person] for f, person in enumerate(people.tolist())])
+            found = torch.cat([moved[f, None] @ sets[person].float() for f, person in enumerate(people.tolist())])
         return found.view(-1, SIDE, SIDE, 2)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from castfield.fields.fast import cpu_kernels
+from castfield.fields.blank import blank
+from castfield.fields.fast import cpu_kernels, has_kernels
 from castfield.fields.planes import BOX_HIGH, BOX_LOW, CELLS, cell_centres, to_unit
 from castfield.geometry import project
 from castfield.rendering.march import expected_samples
@@ -23,7 +24,7 @@ KEEP = 0.8
 
 
 class Proposal(nn.Module):
-    """Running average of the density per person, and the hull that their masks leave; no gradients.
+    """Running average of the density per person, and the hull that their masks leave; nobody is anywhere until `start`. No gradients.
 
     `density` (people, 48, 48, 48) per metre and `hull` (people, 48, 48, 48) in {0, 1}, indexed by z, y, x.
     """
@@ -35,9 +36,9 @@ class Proposal(nn.Module):
     def __init__(self, people: int) -> None:
         super().__init__()
         shape = (people, CELLS, CELLS, CELLS)
-        self.register_buffer("density", torch.full(shape, 30.0))
-        self.register_buffer("hull", torch.ones(shape, dtype=torch.uint8))
-        self.register_buffer("guide", torch.full(shape, 30.0 + FLOOR), persistent=False)
+        self.register_buffer("density", blank(*shape))
+        self.register_buffer("hull", blank(*shape, kind=np.uint8))
+        self.register_buffer("guide", blank(*shape), persistent=False)
         self.register_load_state_dict_post_hook(lambda proposal, keys: proposal.refresh())
 
     def start(self, person: int, density: Tensor, inside: Tensor) -> None:
@@ -59,7 +60,13 @@ class Proposal(nn.Module):
     def refresh(self, person: int | None = None) -> None:
         """Recompute what `along` looks up: the average blurred by a cell each way, plus the floor, inside the hull."""
         for one in range(len(self.density)) if person is None else (person,):
-            torch.mul(_blurred(self.density[one]).add_(FLOOR), self.hull[one], out=self.guide[one])
+            density, hull, guide = self.density[one], self.hull[one], self.guide[one]
+            if density.device.type == "cpu" and has_kernels():
+                from castfield.fields import kernels
+
+                kernels.guide(density.numpy(), hull.numpy(), np.float32(FLOOR), guide.numpy())
+            else:
+                torch.mul(_blurred(density).add_(FLOOR), hull, out=guide)
 
     @torch.no_grad()
     def samples(self, rays: Rays, people: Tensor, count: int, noise: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -70,6 +70,16 @@ def load(typing: Any, like: Any, base: Any, offset: Any) -> Any:
 
 
 @intrinsic
+def of_half(typing: Any, bits: Any) -> Any:
+    """of_half(bits): the float32 of a float16, whose bits are a uint16; loops of it become vectors."""
+
+    def build(context: Any, builder: Any, sign: Any, values: Any) -> Any:
+        return builder.fpext(builder.bitcast(values[0], ir.HalfType()), ir.FloatType())
+
+    return types.float32(types.uint16), build
+
+
+@intrinsic
 def store(typing: Any, vector: Any, base: Any, offset: Any) -> Any:
     """store(vector, base, offset): the vector into memory."""
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from castfield.config import GridConfig, MLPConfig, TrainConfig
+from castfield.fields.blank import move
 from castfield.fields.codes import Codes
 from castfield.fields.grid import GridField, Prepared, to_density
 from castfield.fields.interaction import build_module
@@ -219,7 +220,7 @@ class GridSystem(MINeRF):
         """Begin with what is known of a person."""
         # Where identity enters only through the module, all have the mean head: each moves the mean of those before.
         planes, weight = (0, 1 / (person + 1)) if self.shared else (person, 1.0)
-        self.field.prior[planes].lerp_(known.prior.view(CELLS, CELLS, CELLS), weight)
+        move(self.field.prior[planes], known.prior.view(CELLS, CELLS, CELLS), weight)
         if known.colour is not None:
             self.field.paint(planes, known.colour, weight)
         if known.motion is not None:

@@ -1,0 +1,32 @@
+"""What a cast's people begin with: zeros that take memory only where somebody is written to.
+
+A hundred people are hundreds of megabytes, and the memory for them costs more time than what is written to it: a page of it at a time is
+asked for, by one thread. So it is asked for where it is first written, by whoever writes, and in large pages where there are such.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def blank(*shape: int, kind: type[np.generic] = np.float32) -> Tensor:
+    """Zeros, of which no memory is taken yet."""
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    if not size or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return torch.from_numpy(np.zeros(shape, kind))
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    return torch.from_numpy(np.frombuffer(memory, kind).reshape(shape))
+
+
+def move(known: Tensor, to: Tensor, weight: float) -> None:
+    """Have `known` move by so much of the way to `to`, in place; all of it does not look at what it was."""
+    if weight == 1:
+        known.copy_(to)
+    else:
+        known.lerp_(to, weight)
