@@ -167,12 +167,12 @@ def resize(picture: np.ndarray, size: int) -> np.ndarray:
 
 
 def grow(head: np.ndarray, share: float = REACH) -> np.ndarray:
-    """Head mask (S, S) uint8 -> (S, S) bool, grown by a share of the side, as far as there is any of it: hair is thin."""
+    """Head mask (S, S) or masks (S, S, F) uint8 -> bool, grown by a share of the side, as far as there is any of it: hair is thin."""
     import cv2
 
     reach = max(1, round(len(head) * share))
     square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    return cv2.dilate((head > 12).view(np.uint8), square).view(bool)
+    return cv2.dilate((head > 12).view(np.uint8), square).view(bool).reshape(head.shape)
 
 
 def covers(head: np.ndarray, torso: np.ndarray) -> np.ndarray:

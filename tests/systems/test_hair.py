@@ -12,7 +12,7 @@ from made_scene import made_rig
 from castfield.fields.planes import CELLS, cell_centres
 from castfield.systems.hair import BACK, FORWARD, REACH, hair_share, thickness, with_hair
 from castfield.systems.hull import BEYOND
-from castfield.systems.shape import density_prior
+from castfield.systems.shape import density_prior, front_cells
 
 RADIUS = 0.08
 MIDDLE = torch.tensor([0.0, 0.02, 0.0])
@@ -84,12 +84,24 @@ def test_hair_on_one_side_is_thick_on_that_side(side):
     distance = bare()
     beside = (cell_centres()[:, :2] - MIDDLE[:2]).norm(dim=1)
     held = (beside < RADIUS) | ((beside < RADIUS + 0.03) & (cell_centres()[:, 0] * side > 0))
-    thick = thickness(distance, np.ones((CELLS, CELLS, CELLS), np.float32), held.view(CELLS, CELLS, CELLS).numpy())
+    at, least = front_cells(distance)
+    held = np.take_along_axis(held.view(CELLS, CELLS, CELLS).numpy(), at[None], 0)[0]
+    thick = thickness(least, np.ones((CELLS, CELLS), np.float32), held)
     x = cell_centres()[: CELLS * CELLS, 0].view(CELLS, CELLS).numpy() * side
     y = cell_centres()[: CELLS * CELLS, 1].view(CELLS, CELLS).numpy()
     level = (np.abs(y - float(MIDDLE[1])) < 0.03) & (np.abs(x) > 0.05)
     assert thick[level & (x > 0)].min() > 0.02
     assert thick[level & (x < 0)].max() < 0.002
+
+
+def test_hair_is_the_same_with_kernels_and_without(monkeypatch):
+    distance, random = bare(), torch.Generator().manual_seed(0)
+    held = distance < 0.05 * torch.rand(CELLS**3, generator=random)
+    nearest = torch.randint(-1, 2, (CELLS**3,), generator=random)
+    found = with_hair(wig(), distance, nearest, masks(held))
+    monkeypatch.setenv("CASTFIELD_KERNELS", "off")
+    assert torch.equal(found, with_hair(wig(), distance, nearest, masks(held)))
+    assert (found != distance).any()
 
 
 def test_a_rig_without_a_scalp_has_no_hair():

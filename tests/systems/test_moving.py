@@ -48,3 +48,13 @@ def test_far_beside_the_head_nothing_moves(rig):
     moves = actions(rig, surface_at_rest(rig, track))
     assert moves[:, :, [0, -1]].abs().max() == 0
     assert moves[rig.expression_names.index("jawOpen"), :, SIDE // 2, 1].min() < -0.05
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_motion_is_the_same_with_kernels_and_without(rig, seed, monkeypatch):
+    rng = np.random.default_rng(seed)
+    track = Still(rng.normal(0, 1.5, rig.identity_dim).astype(np.float32), np.zeros((1, rig.d), np.float32), np.ones(1, bool))
+    surface = surface_at_rest(rig, track)
+    fast = actions(rig, surface)
+    monkeypatch.setenv("CASTFIELD_KERNELS", "off")
+    assert torch.equal(fast, actions(rig, surface))

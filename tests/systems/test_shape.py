@@ -13,7 +13,19 @@ from castfield.fields.planes import CELLS, cell_centres
 from castfield.geometry import project
 from castfield.images import grow
 from castfield.systems.hull import BEYOND, RIM, SHARE, visual_hull
-from castfield.systems.shape import Surface, density_prior, enclosed, front, head_distance, signed_distance, surface_at_rest, vertex_normals
+from castfield.systems.shape import (
+    APART,
+    Surface,
+    closed,
+    density_prior,
+    front,
+    front_cells,
+    head_distance,
+    outline,
+    signed_distance,
+    surface_at_rest,
+    vertex_normals,
+)
 
 RADIUS = 0.08
 
@@ -61,12 +73,13 @@ def test_distance_to_a_sphere():
 
 @pytest.mark.parametrize("count", [1, 64, 1000, 20_000])
 @pytest.mark.parametrize("size", [0.02, 0.3, 2.0])
-def test_the_distance_is_that_of_the_nearest_of_all_vertices(count, size, monkeypatch):
+def test_the_distance_is_that_of_the_nearest_vertex_of_the_outline(count, size, monkeypatch):
     ball, random = Ball(), torch.Generator().manual_seed(count)
     points = (torch.rand(count, 3, generator=random) - 0.5) * size  # within the head, round it, and far away
     points = points[(points / size * 16).round().mul(torch.tensor([1e4, 1e2, 1.0])).sum(1).argsort()]  # beside one another
     surface = ball.neutral + 1e-4 * torch.randn(ball.neutral.shape, generator=random)  # no two vertices in one place
-    expected = torch.cdist(points.double(), surface.double(), compute_mode="donot_use_mm_for_euclid_dist").min(1).values
+    told = surface[outline(ball, len(surface))]
+    expected = torch.cdist(points.double(), told.double(), compute_mode="donot_use_mm_for_euclid_dist").min(1).values
     found, nearest = signed_distance(ball, with_normals(ball, surface), points)
     torch.testing.assert_close(found.abs().double(), expected, atol=1e-7, rtol=1e-6)
     monkeypatch.setenv("CASTFIELD_KERNELS", "off")
@@ -160,11 +173,12 @@ def test_what_lies_between_solid_cells_is_enclosed(kernels, monkeypatch):
     solid[10:30, 10:30, 10:30] = True
     solid[15:30, 14:26, 14:26] = False  # a hole that is open to the front, as between lips
     solid[40, 5, 5] = True  # something apart
-    found = enclosed(solid.view(-1)).view_as(solid)
+    found = (closed(torch.where(solid, -0.01, 0.01).view(-1)) < 0).view_as(solid)
     expected = solid.clone()
     expected[15:30, 14:26, 14:26] = True
     assert torch.equal(found, expected)
-    assert not enclosed(torch.zeros(CELLS**3, dtype=torch.bool)).any()
+    assert (closed(torch.full((CELLS**3,), 0.01)) > 0).all()
+    assert (closed(torch.full((CELLS**3,), -0.01)) < 0).all()
 
 
 def ball_distance(middle: float = 0.0) -> torch.Tensor:
@@ -181,3 +195,35 @@ def test_the_front_of_a_head_is_where_a_camera_sees_it():
     truth = (RADIUS**2 - away[on] ** 2).sqrt()
     assert ((depth[on] - truth).abs() < cell).all()
     assert (depth[away > RADIUS + 0.01].abs() < cell).all(), "beside the ball it is nearest at its middle"
+
+
+def test_the_outline_has_a_vertex_near_each_of_the_outside(rig):
+    told = outline(rig, rig.head_vertices)
+    parts = [rig.part_names.index(name) for name in ("skin", "scalp", "brows", "ears", "neck", "lips", "eyes")]
+    outside = torch.isin(rig.parts[: rig.head_vertices], torch.tensor(parts))
+    assert outside[told].all()
+    assert len(told) < 0.6 * outside.sum()
+    kept = rig.neutral[told].double()
+    assert torch.cdist(rig.neutral[: rig.head_vertices][outside].double(), kept).min(1).values.max() <= APART
+    assert (torch.cdist(kept, kept) + 1e9 * torch.eye(len(told))).min() > APART
+    apart = torch.stack([kept[first : first + 16].std(0).norm() for first in range(0, len(told) - 15, 16)])
+    assert apart.median() < 0.3 * kept.std(0).norm(), "what follows each other lies side by side"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_known_of_a_shape_is_the_same_with_kernels_and_without(rig, seed, monkeypatch):
+    random = torch.Generator().manual_seed(seed)
+    vertices = rig.vertices(torch.randn(rig.identity_dim, generator=random), torch.rand(rig.d, generator=random) * 0.3, head_only=True)
+    faces, centres = rig.faces[: rig.head_faces], cell_centres()
+    inside = centres.norm(dim=1) < 0.05 + 0.05 * seed
+
+    def found() -> list[torch.Tensor]:
+        normals = vertex_normals(vertices, faces)
+        distance, nearest = head_distance(rig, Surface(torch.zeros(rig.d), vertices, normals), centres, inside)
+        at, least = front_cells(distance)
+        return [normals, distance, nearest, torch.from_numpy(at), torch.from_numpy(least)]
+
+    fast = found()
+    monkeypatch.setenv("CASTFIELD_KERNELS", "off")
+    for one, other in zip(fast, found(), strict=True):
+        assert torch.equal(one, other)

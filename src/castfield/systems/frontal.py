@@ -6,6 +6,8 @@ person is there already, at rest; what is learned is how they move, and what is 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -31,31 +33,41 @@ def frontal_view(clip: ClipImages, depth: Tensor, side: int) -> Tensor:
     """
     import cv2
 
-    (left, low, _), (right, high, _) = BOX_LOW, BOX_HIGH
-    within = (torch.arange(side) + 0.5) / side
-    x, y = left + (right - left) * within, low + (high - low) * within
     z = interpolate(depth[None, None], (side, side), mode="bilinear")[0, 0]
     frames = clip.spread_train_frames(VIEWS)
-    seen = _look(x, y, z, torch.from_numpy(clip.cameras(frames)).float(), clip.frames[frames], clip.head[frames]).numpy()
-    mean = seen[..., :3].sum((0, 1)) / seen[..., 3].sum().clip(1e-6)
-    colour = np.where(seen[..., 3:] > SEEN * len(frames), seen[..., :3] / seen[..., 3:].clip(1e-6), mean)
+    cameras = clip.cameras(frames).astype(np.float32)
+    colour = _look(*_places(side), z.numpy(), cameras, clip.frames[frames], clip.head[frames], np.float32(SEEN * len(frames)))
     return torch.from_numpy((colour + SHARPEN * (colour - cv2.GaussianBlur(colour, (0, 0), BLUR))).clip(0, 1))
 
 
-def _look(x: Tensor, y: Tensor, z: Tensor, cameras: Tensor, pictures: np.ndarray, masks: np.ndarray) -> Tensor:
-    """Colours times masks as seen at x (W,), y (H,) and z (H, W), and masks alone: sums over the frames, (H, W, 4) in [0, F].
+@lru_cache(maxsize=4)
+def _places(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """x and y (side,) metres of the texels of a frontal plane, float32."""
+    within = (np.arange(side) + 0.5) / side
+    x, y = (low + (high - low) * within for low, high in zip(BOX_LOW[:2], BOX_HIGH[:2], strict=True))
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+def _look(
+    x: np.ndarray, y: np.ndarray, z: np.ndarray, cameras: np.ndarray, pictures: np.ndarray, masks: np.ndarray, least: np.float32
+) -> np.ndarray:
+    """Mean colours (H, W, 3) in [0, 1] as seen at x (W,), y (H,) and z (H, W), each weighted by the masks, and where the masks have less
+    than `least` together the mean of all.
 
     cameras (F, 3, 4): from metres to homogeneous pixels; pictures (F, S, S, 3) and masks (F, S, S) uint8, whose edges go on.
     """
     if has_kernels():
-        from castfield.systems.shape_kernels import look
+        from castfield.systems import frontal_kernels as kernels
 
-        seen = np.zeros((*z.shape, 4), np.float32)
-        look(x.numpy(), y.numpy(), z.numpy(), cameras.numpy(), np.ascontiguousarray(pictures), np.ascontiguousarray(masks), seen)
-        return torch.from_numpy(seen)
-    places = torch.stack([x.expand_as(z), y[:, None].expand_as(z), z, torch.ones_like(z)], -1)
-    at = torch.einsum("fij,hwj->fhwi", cameras, places)
+        sums, colour = np.zeros((*z.shape, 4), np.float32), np.empty((*z.shape, 3), np.float32)
+        kernels.look(x, y, z, cameras, np.ascontiguousarray(pictures), np.ascontiguousarray(masks), sums)
+        kernels.mean(sums, least, colour)
+        return colour
+    places = np.stack([*np.broadcast_arrays(x, y[:, None], z), np.ones_like(z)], -1)
+    at = torch.einsum("fij,hwj->fhwi", torch.from_numpy(cameras), torch.from_numpy(places))
     unit = at[..., :2] / at[..., 2:] * (2 / pictures.shape[2]) - 1
     held = torch.from_numpy(masks[:, None]) / 255
     both = torch.cat([torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255 * held, held], 1)
-    return grid_sample(both, unit, padding_mode="border", align_corners=False).sum(0).permute(1, 2, 0).contiguous()
+    seen = grid_sample(both, unit, padding_mode="border", align_corners=False).sum(0).permute(1, 2, 0).numpy()
+    mean = seen[..., :3].sum((0, 1)) / seen[..., 3].sum().clip(1e-6)
+    return np.where(seen[..., 3:] > least, seen[..., :3] / seen[..., 3:].clip(1e-6), mean)

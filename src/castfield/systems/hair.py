@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from castfield.fields.fast import has_kernels
 from castfield.fields.planes import CELLS, cell_centres
 from castfield.rigs import Rig
 from castfield.systems.shape import SLOPE, depths, front_cells
@@ -37,32 +38,58 @@ def with_hair(rig: Rig, distance: Tensor, nearest: Tensor, beyond: Tensor) -> Te
 
     distance, nearest: as `shape.head_distance` gives them; beyond (48^3,) metres: as in `hull.Hull`.
     """
-    bare, cut = (each.view(CELLS, CELLS, CELLS).numpy() for each in (distance, beyond))
-    share = np.append(hair_share(rig), np.float32(0))[nearest.numpy()].reshape(bare.shape)  # of none, the last one is taken
-    grown = bare - thickness(distance, share, cut < 0)[None] * share
+    bare, cut, vertex = (each.view(CELLS, CELLS, CELLS).numpy() for each in (distance, beyond, nearest))
+    at, least = front_cells(distance)
+    share = np.append(hair_share(rig), np.float32(0))  # of none, the last one is taken
+    lines, columns = np.ogrid[:CELLS, :CELLS]
+    held, full = cut[at, lines, columns], vertex[at, lines, columns]
+    thick, grown = thickness(least, share[full], held < 0), np.empty_like(bare)
+    grow(bare, vertex, share, thick, grown)
     # What the masks hold beside all that goes round the depth at which the head is nearest.
-    apart = depths()[:, None, None] - depths()[front_cells(torch.from_numpy(grown))]
-    beside = (grown.min(0) >= 0) & (bare.min(0) < REACH)
+    at, nearer = front_cells(torch.from_numpy(grown).view(-1))
+    hang(cut, depths()[at], (nearer >= 0) & (least < REACH), grown)
+    return torch.from_numpy(grown).view(-1)
+
+
+def grow(bare: np.ndarray, nearest: np.ndarray, share: np.ndarray, thick: np.ndarray, grown: np.ndarray) -> None:
+    """Write to grown (48, 48, 48) the distances from a head with hair.
+
+    bare: those without; nearest: the vertices next to the cells, of which share (V,) says how much of the thickness thick (48, 48) of y and
+    x hair has there.
+    """
+    if has_kernels():
+        from castfield.systems import hair_kernels as kernels
+
+        kernels.grow(bare, nearest, share, thick, grown)
+        return
+    grown[:] = bare - thick[None] * share[nearest]
+
+
+def hang(cut: np.ndarray, depth: np.ndarray, beside: np.ndarray, distance: np.ndarray) -> None:
+    """Have in distance (48, 48, 48) hair at this depth (48, 48) of y and x, metres, where it lies beside the head (48, 48) bool and masks
+    hold it; and nothing where they do not: cut (48, 48, 48) says how far beyond them it is."""
+    if has_kernels():
+        from castfield.systems import hair_kernels as kernels
+
+        kernels.hang(cut, depth, beside, depths(), np.float32(FORWARD), np.float32(-BACK), np.float32(-1 / SLOPE), distance)
+        return
+    apart = depths()[:, None, None] - depth
     layer = beside & (cut < 0) & (apart < FORWARD) & (apart > -BACK)
-    grown = np.where(layer, np.minimum(grown, np.float32(-1 / SLOPE)), grown)
-    return torch.from_numpy(np.maximum(grown, cut)).view(-1)
+    distance[:] = np.maximum(np.where(layer, np.minimum(distance, np.float32(-1 / SLOPE)), distance), cut)
 
 
-def thickness(distance: Tensor, share: np.ndarray, held: np.ndarray) -> np.ndarray:
+def thickness(least: np.ndarray, full: np.ndarray, held: np.ndarray) -> np.ndarray:
     """How thick hair stands, metres, by lines of cells along z: (48, 48) of y and x, float32.
 
-    distance (48^3,) from the bare head; share (48, 48, 48) of a full thickness that each cell's place on the head has; held (48, 48, 48)
-    bool: what the masks hold.
+    least: the bare head's least distance along each line. Where its front is or, beside it, where the head is nearest: full, the share of
+    a full thickness that hair has on that place of the head, and held, bool, whether the masks hold it. All (48, 48).
     """
-    cells, at = distance.view(CELLS, CELLS, CELLS).numpy(), front_cells(distance)[None]
-    least = cells.min(0)
     x, y = (cell_centres()[: CELLS * CELLS, axis].view(CELLS, CELLS).numpy() for axis in (0, 1))
     skull = (least < 0) & (y > 0)
     if not skull.any():
         return np.zeros((CELLS, CELLS), np.float32)
     turn = (np.arctan2(x - x[skull].mean(), y - y[skull].mean()) / (2 * np.pi) + 0.5) * SECTORS
-    holds, full = (np.take_along_axis(each, at, 0)[0] for each in (held, share))
-    beside = (least >= 0) & (least < REACH) & holds & (full > 0.3)
+    beside = (least >= 0) & (least < REACH) & held & (full > 0.3)
     thick = np.zeros(SECTORS)
     np.maximum.at(thick, turn[beside].astype(int) % SECTORS, least[beside])
     thick = np.minimum(gaussian_filter1d(thick, SMOOTH, mode="wrap"), THICKEST)

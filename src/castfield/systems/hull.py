@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +26,7 @@ them."""
 NEAR = 1e-3
 """Metres before the camera where cells are taken to lie that lie nearer, or behind it."""
 GROWN = 1 << 12
-"""What a vote of the grown mask counts: more than all votes of the mask itself, which are at most 255 each."""
+"""What a vote of the grown mask counts: more than all votes of the mask itself, which are at most 255 each. All fit into 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -48,36 +50,38 @@ def visual_hull(clip: ClipImages, centres: Tensor) -> Hull:
     cameras = clip.cameras(frames)
     grid = centres.view(CELLS, CELLS, CELLS, 3)
     axes = grid[0, 0, :, 0].contiguous(), grid[0, :, 0, 1].contiguous(), grid[:, 0, 0, 2].contiguous()
-    votes = torch.zeros(CELLS, CELLS, CELLS, dtype=torch.int32)
-    says = np.empty((len(frames), clip.size, clip.size), np.int32)
-    for each, mask, away in zip(says, clip.head[frames], cameras[:, 2, 3], strict=True):
-        each[:] = _soft(mask, RIM * clip.focal / max(away, RIM)) + GROWN * grow(mask)
-    _vote(torch.from_numpy(says), torch.from_numpy(cameras).float(), axes, votes)
-    inside = _grown(votes >= GROWN * SHARE * len(frames)).view(-1)
-    held = (votes & (GROWN - 1)).float() / (255 * len(frames))
-    return Hull(inside, ((0.5 - held) * BEYOND).view(-1))
+    masks = np.moveaxis(clip.head[frames], 0, -1).copy()  # as channels, so that all are worked on at once
+    width = RIM * clip.focal / max(cameras[:, 2, 3].mean(), RIM)
+    says = _soft(masks, width) + np.uint16(GROWN) * grow(masks)
+    says = np.moveaxis(says, -1, 0).copy()
+    inside, beyond = _vote(says, cameras.astype(np.float32), [axis.numpy() for axis in axes])
+    return Hull(_grown(inside).view(-1), beyond.view(-1))
 
 
-def _soft(mask: np.ndarray, width: float) -> np.ndarray:
-    """A mask (S, S) uint8 with edges about so many pixels wide; beyond the picture its border goes on."""
+def _soft(masks: np.ndarray, width: float) -> np.ndarray:
+    """Masks (S, S, F) uint8 with edges about so many pixels wide; beyond the picture their border goes on."""
     import cv2
 
     pixels = 1 + 2 * round(max(0.0, width - 1) / 2)
-    return cv2.blur(mask, (pixels, pixels), borderType=cv2.BORDER_REPLICATE)
+    return cv2.blur(masks, (pixels, pixels), borderType=cv2.BORDER_REPLICATE).reshape(masks.shape)
 
 
-def _vote(says: Tensor, cameras: Tensor, axes: tuple[Tensor, Tensor, Tensor], votes: Tensor) -> None:
-    """Add to votes (D, D, D) int32 of z, y and x what pictures (F, S, S) int32 say where the cells lie in them; their edges go on.
+def _vote(says: np.ndarray, cameras: np.ndarray, axes: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """What pictures (F, S, S) uint16 say where the cells lie in them, both (D, D, D) of z, y and x: whether grown masks hold a cell, bool,
+    and how far beyond what masks hold it lies, metres. The pictures' edges go on.
 
     cameras (F, 3, 4) float32: from metres to homogeneous pixels; axes: the cells' x, y and z (D,).
     """
+    needed, full = math.ceil(GROWN * SHARE * len(says)), np.float32(255 * len(says))
     if has_kernels():
-        from castfield.systems.shape_kernels import vote
+        from castfield.systems import hull_kernels as kernels
 
-        vote(says.numpy(), cameras.numpy(), *(axis.numpy() for axis in axes), np.float32(NEAR), votes.numpy())
-        return
-    x, y, z = axes
-    for camera, picture in zip(cameras, says, strict=True):
+        held, beyond = (np.empty([len(axis) for axis in axes[::-1]], kind) for kind in (bool, np.float32))
+        kernels.vote(says, cameras, *axes, np.float32(NEAR), needed, GROWN - 1, full, np.float32(BEYOND), held, beyond)
+        return torch.from_numpy(held), torch.from_numpy(beyond)
+    x, y, z = (torch.from_numpy(axis) for axis in axes)
+    votes = torch.zeros(len(z), len(y), len(x), dtype=torch.int32)
+    for camera, picture in zip(torch.from_numpy(cameras), torch.from_numpy(says.astype(np.int32)), strict=True):
         # Where a grid lies in the camera is the sum of what its axes add: far fewer products than its points take one by one.
         layer = torch.stack([a * x + b * y[:, None] for a, b, _, _ in camera])
         line = torch.stack([c * z + d for _, _, c, d in camera])
@@ -85,10 +89,17 @@ def _vote(says: Tensor, cameras: Tensor, axes: tuple[Tensor, Tensor, Tensor], vo
         depth.clamp_min_(NEAR)
         column, row = ((at / depth).clamp_(0, len(picture) - 1).int() for at in (across, down))
         votes += picture.view(-1).index_select(0, (row * len(picture) + column).view(-1)).view_as(votes)
+    share = (votes & (GROWN - 1)).numpy().astype(np.float32) / full
+    return votes >= needed, torch.from_numpy((np.float32(0.5) - share) * np.float32(BEYOND))
 
 
 def _grown(inside: Tensor) -> Tensor:
     """Cells (48, 48, 48) bool and those beside them."""
+    if has_kernels():
+        from castfield.systems import hull_kernels as kernels
+
+        kernels.grow(inside.numpy())
+        return inside
     for axis in range(3):  # a cube is the product of three lines
         own, inside = inside, inside.clone()
         for to, source in ((0, 1), (1, 0)):

@@ -1,17 +1,15 @@
-"""Distances from a head, the votes of masks and what is seen from the front, as CPU kernels (Numba); `shape.py`, `hull.py` and `frontal.py`
-say what for."""
+"""Distances from a head, as CPU kernels (Numba); `shape.py` says what for."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from castfield.fields.kernels import HALF, ONE, exact, jit, single
-from castfield.fields.vectors import add_scaled, load, store, zeros
+from castfield.fields.kernels import exact, jit, single
 
-ZERO = np.float32(0)
-
-LARGE, SMALL = 512, 64
-"""Points that are looked at together, first and then: the fewer they are, the fewer vertices are left for them."""
+POINTS = 64
+"""Points that are looked at together."""
+GROUP = 16
+"""Vertices that are looked at together: a power of two."""
 SLACK = 1e-9
 """Square metres by which a vertex must be further than another one to be out, so that no rounding decides."""
 
@@ -26,145 +24,191 @@ def _span(at):
 
 
 @jit
-def _near(x, y, z, vertices, count, left, excess):
-    """Of the first `count` vertices (4, V) those that may be the nearest to some point x, y, z (N,): copied to `left`; how many.
+def _least(middle, half, other, low, high):
+    """Least (v - middle)^2 - 2 half |v - other| of numbers v from low to high: at an end, or at the bottom of one of two parabolas."""
+    right, left = min(max(middle + half, low), high), min(max(middle - half, low), high)
+    return min((right - middle) ** 2 - 2 * half * (right - other), (left - middle) ** 2 - 2 * half * (other - left))
+
+
+@jit
+def _near(x, y, z, vertices, low, high, bound, excess, left):
+    """Of the vertices (4, V), in groups within boxes from low (3, G) to high (3, G), those that may be the nearest to some point x, y, z
+    (N,): copied to left (4, V); how many.
 
     How much further a vertex is than another one, in squares, is linear in the point, and so largest and least at corners of the box
-    round the points. A vertex is out when it is further, in the whole box, than the vertex nearest to the box's middle.
-    excess (V,): room for these least differences.
+    round the points. A vertex is out when it is further, in the whole box, than one that lies near its middle; and a group, when that
+    is so of every place in its box. bound (G,), excess (GROUP,): room.
     """
     (mx, hx), (my, hy), (mz, hz) = _span(x), _span(y), _span(z)
-    for v in range(count):
-        excess[v] = (vertices[0, v] - mx) ** 2 + (vertices[1, v] - my) ** 2 + (vertices[2, v] - mz) ** 2
-    best, limit = 0, excess[0]
-    for v in range(1, count):
-        if excess[v] < limit:
-            best, limit = v, excess[v]
+    for g in range(len(bound)):
+        across, down, away = (low[0, g] + high[0, g]) / 2 - mx, (low[1, g] + high[1, g]) / 2 - my, (low[2, g] + high[2, g]) / 2 - mz
+        bound[g] = across * across + down * down + away * away
+    group = 0
+    for g in range(1, len(bound)):
+        group = g if bound[g] < bound[group] else group
+    best, limit = 0, np.inf
+    for v in range(group * GROUP, (group + 1) * GROUP):
+        square = (vertices[0, v] - mx) ** 2 + (vertices[1, v] - my) ** 2 + (vertices[2, v] - mz) ** 2
+        if square < limit:
+            best, limit = v, square
+    limit += SLACK
     ax, ay, az = vertices[0, best], vertices[1, best], vertices[2, best]
-    for v in range(count):
-        excess[v] -= 2 * (hx * abs(vertices[0, v] - ax) + hy * abs(vertices[1, v] - ay) + hz * abs(vertices[2, v] - az))
+    for g in range(len(bound)):
+        bound[g] = (_least(mx, hx, ax, low[0, g], high[0, g]) + _least(my, hy, ay, low[1, g], high[1, g])
+                    + _least(mz, hz, az, low[2, g], high[2, g]))  # fmt: skip
     kept = 0
-    for v in range(count):
-        if excess[v] <= limit + SLACK:
-            for k in range(4):
-                left[k, kept] = vertices[k, v]
-            kept += 1
+    for g in range(len(bound)):
+        if bound[g] > limit:
+            continue
+        for n in range(GROUP):
+            p, q, r = vertices[0, g * GROUP + n], vertices[1, g * GROUP + n], vertices[2, g * GROUP + n]
+            excess[n] = (p - mx) ** 2 + (q - my) ** 2 + (r - mz) ** 2 - 2 * (hx * abs(p - ax) + hy * abs(q - ay) + hz * abs(r - az))
+        for n in range(GROUP):
+            if excess[n] <= limit:
+                for k in range(4):
+                    left[k, kept] = vertices[k, g * GROUP + n]
+                kept += 1
     return kept
 
 
 @single
-def nearest(points, vertices, found):
-    """Which of the vertices (V, 3) is nearest to each of the points (N, 3), float32: found (N,). The first one of equals."""
-    every = np.empty((4, len(vertices)))  # places and numbers
-    every[:3], every[3] = vertices.T, np.arange(len(vertices))
-    some, few, excess = np.empty_like(every), np.empty_like(every), np.empty(len(vertices))
-    x, y, z, least, which = np.empty(LARGE), np.empty(LARGE), np.empty(LARGE), np.empty(SMALL), np.empty(SMALL)
-    for first in range(0, len(points), LARGE):
-        for n in range(LARGE):  # the last lot is filled up with the last point
-            x[n], y[n], z[n] = points[min(first + n, len(points) - 1)]
-        many = _near(x, y, z, every, every.shape[1], some, excess)
-        for begin in range(0, LARGE, SMALL):
-            a, b, c = x[begin : begin + SMALL], y[begin : begin + SMALL], z[begin : begin + SMALL]
-            least[:] = np.inf
-            for v in range(_near(a, b, c, some, many, few, excess)):
-                vx, vy, vz, number = few[0, v], few[1, v], few[2, v], few[3, v]  # here, so that the loop becomes one of vectors
-                for n in range(SMALL):
-                    square = (a[n] - vx) ** 2 + (b[n] - vy) ** 2 + (c[n] - vz) ** 2
-                    closer = square < least[n]
-                    least[n] = square if closer else least[n]
-                    which[n] = number if closer else which[n]
-            for n in range(min(SMALL, len(points) - first - begin)):
-                found[first + begin + n] = which[n]
+def nearest(points, rows, vertices, found):
+    """Which of the vertices (V, 3) is nearest to each of some rows (M,) of the points (N, 3), float32: written to these rows of found (N,).
+
+    Fast where those that follow each other lie side by side, of the points as of the vertices.
+    """
+    groups = (len(vertices) + GROUP - 1) // GROUP
+    every, low, high = np.empty((4, groups * GROUP)), np.empty((3, groups)), np.empty((3, groups))  # places and numbers
+    for v in range(groups * GROUP):  # the last group is filled up with the last vertex
+        every[3, v] = min(v, len(vertices) - 1)
+        for k in range(3):
+            every[k, v] = vertices[min(v, len(vertices) - 1), k]
+    for k in range(3):
+        for g in range(groups):
+            low[k, g], high[k, g] = every[k, g * GROUP : (g + 1) * GROUP].min(), every[k, g * GROUP : (g + 1) * GROUP].max()
+    few, bound, excess = np.empty_like(every), np.empty(groups), np.empty(GROUP)
+    x, y, z, least, which = np.empty(POINTS), np.empty(POINTS), np.empty(POINTS), np.empty(POINTS), np.empty(POINTS)
+    for first in range(0, len(rows), POINTS):
+        for n in range(POINTS):  # the last lot is filled up with the last point
+            x[n], y[n], z[n] = points[rows[min(first + n, len(rows) - 1)]]
+        least[:] = np.inf
+        for v in range(_near(x, y, z, every, low, high, bound, excess, few)):
+            vx, vy, vz, number = few[0, v], few[1, v], few[2, v], few[3, v]  # here, so that the loop becomes one of vectors
+            for n in range(POINTS):
+                square = (x[n] - vx) ** 2 + (y[n] - vy) ** 2 + (z[n] - vz) ** 2
+                closer = square < least[n]
+                least[n] = square if closer else least[n]
+                which[n] = number if closer else which[n]
+        for n in range(min(POINTS, len(rows) - first)):
+            found[rows[first + n]] = which[n]
 
 
 @exact
-def signed_distance(points, vertices, normals, nearest, distance):
-    """Distances (N,) of the points (N, 3) from their `nearest` (N,) of the vertices (V, 3), negative behind its normal. All float32."""
-    for n in range(len(points)):
-        point, vertex, normal = points[n], vertices[nearest[n]], normals[nearest[n]]
+def signed_distance(points, rows, vertices, normals, names, distance, nearest):
+    """Write distances (N,) of some rows (M,) of the points (N, 3) from their `nearest` (N,) of the vertices (V, 3), negative behind its
+    normal; and in place of its number there its name, of names (V,). All float32."""
+    for row in rows:
+        point, vertex, normal = points[row], vertices[nearest[row]], normals[nearest[row]]
         x, y, z = point[0] - vertex[0], point[1] - vertex[1], point[2] - vertex[2]
         length = np.sqrt(x * x + y * y + z * z)
-        distance[n] = -length if x * normal[0] + y * normal[1] + z * normal[2] < 0 else length
+        distance[row] = -length if x * normal[0] + y * normal[1] + z * normal[2] < 0 else length
+        nearest[row] = names[nearest[row]]
+
+
+@single
+def choose(inside, cubes, rows):
+    """Copy to rows (M,) the cells of those cubes (C, N) of which one is inside (D^3,); how many cells."""
+    count = 0
+    for cube in cubes:
+        some = False
+        for cell in cube:
+            some |= inside[cell]
+        if some:
+            for cell in cube:
+                rows[count] = cell
+                count += 1
+    return count
+
+
+@exact
+def normals(vertices, faces, total):
+    """Unit normals of the vertices (V, 3) of a mesh of faces (F, 3): added to total (V, 3), which is 0 before."""
+    across = np.empty((len(faces), 3), np.float32)
+    for f in range(len(faces)):
+        a, b, c = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
+        p, q, r, u, v, w = b[0] - a[0], b[1] - a[1], b[2] - a[2], c[0] - a[0], c[1] - a[1], c[2] - a[2]
+        across[f, 0], across[f, 1], across[f, 2] = q * w - r * v, r * u - p * w, p * v - q * u
+    for corner in range(3):
+        for f in range(len(faces)):
+            v = faces[f, corner]
+            for k in range(3):
+                total[v, k] += across[f, k]
+    for v in range(len(vertices)):
+        x, y, z = total[v]
+        length = max(np.sqrt(x * x + y * y + z * z), np.float32(1e-12))
+        for k in range(3):
+            total[v, k] /= length
 
 
 @jit
-def _between(solid, found):
-    """Add 1 to found (D, D, D) where a cell lies between solid ones (D, D, D) along the first axis."""
-    cells = len(solid)
-    for b in range(cells):
-        for c in range(cells):
-            first, last = cells, -1
-            for a in range(cells):
-                if solid[a, b, c]:
-                    first, last = min(first, a), a
-            for a in range(first, last + 1):
-                found[a, b, c] += 1
+def _bits(distance, word):
+    """What is below 0 of distance (D, D, D), D at most 64, as bits along the last axis: word (D, D) uint64."""
+    for a in range(len(word)):
+        for b in range(len(word)):
+            found = np.uint64(0)
+            for c in range(len(word)):
+                found |= np.uint64(distance[a, b, c] < 0) << np.uint64(c)
+            word[a, b] = found
+
+
+@jit
+def _between(word):
+    """Words (D, D) of which those between some along the first axis have their bits."""
+    before, behind = word.copy(), word.copy()
+    for a in range(1, len(word)):
+        before[a] |= before[a - 1]
+        behind[-1 - a] |= behind[-a]
+    return before & behind
 
 
 @single
-def enclosed(solid, found):
-    """Along how many axes cells lie between solid ones (D, D, D) bool: found (D, D, D) uint8, 0 before."""
-    _between(solid, found)
-    _between(solid.transpose(1, 0, 2), found.transpose(1, 0, 2))
-    _between(solid.transpose(2, 0, 1), found.transpose(2, 0, 1))
+def close(distance):
+    """Make distances (D, D, D) negative that lie between negative ones along two axes at least. D: at most 64."""
+    word = np.empty(distance.shape[:2], np.uint64)
+    _bits(distance, word)
+    deep, high, before, behind = _between(word), _between(word.T).T, word.copy(), word.copy()
+    for shift in (1, 2, 4, 8, 16, 32):
+        before |= before << np.uint64(shift)
+        behind |= behind >> np.uint64(shift)
+    wide = before & behind
+    hollow = ((deep & high) | (deep & wide) | (high & wide)) & ~word
+    for a in range(len(word)):
+        for b in range(len(word)):
+            if hollow[a, b]:
+                for c in range(len(word)):
+                    if (hollow[a, b] >> np.uint64(c)) & np.uint64(1):
+                        distance[a, b, c] = -distance[a, b, c]
+
+
+@single
+def front(distance, at, least):
+    """The last cell below 0 along the first axis of distance (D, D, D), or else that of the least one: at (D, D); and the least: (D, D)."""
+    for b in range(len(at)):
+        for c in range(len(at)):
+            at[b, c], least[b, c] = 0, distance[0, b, c]
+    for a in range(len(distance)):
+        for b in range(len(at)):
+            for c in range(len(at)):
+                value = distance[a, b, c]
+                lower = value < least[b, c]
+                at[b, c] = a if value < 0 or (lower and least[b, c] >= 0) else at[b, c]
+                least[b, c] = value if lower else least[b, c]
 
 
 @exact
-def vote(says, cameras, x, y, z, near, votes):
-    """Add what pictures say (F, S, S) to votes (D, D, D), both int32, of cells at x, y and z (D,), seen by cameras (F, 3, 4); to the bit as
-    PyTorch has them.
-
-    near: the least depth, metres. All else is float32.
-    """
-    cells, size, last, zero = len(votes), np.int32(says.shape[1]), np.float32(says.shape[1] - 1), np.float32(0)
-    at, row = np.empty(cells, np.int32), np.empty((cells, 3, cells), np.float32)
-    for f in range(len(cameras)):
-        camera, flat = cameras[f], says[f].reshape(-1)
-        for j in range(cells):
-            for k in range(3):
-                for i in range(cells):
-                    row[j, k, i] = camera[k, 0] * x[i] + camera[k, 1] * y[j]
-        for layer in range(cells):
-            across, down, away = (camera[0, 2] * z[layer] + camera[0, 3], camera[1, 2] * z[layer] + camera[1, 3],
-                                  camera[2, 2] * z[layer] + camera[2, 3])  # fmt: skip
-            for j in range(cells):
-                for i in range(cells):  # apart from what looks up, so that the loop becomes one of vectors
-                    depth = max(row[j, 2, i] + away, near)
-                    column = np.int32(min(max((row[j, 0, i] + across) / depth, zero), last))
-                    at[i] = np.int32(min(max((row[j, 1, i] + down) / depth, zero), last)) * size + column
-                for i in range(cells):
-                    votes[layer, j, i] += flat[at[i]]
-
-
-@single
-def look(x, y, z, cameras, pictures, masks, seen):
-    """Add to seen (H, W, 4) what pictures (F, S, S, 3) times masks (F, S, S) show at x (W,), y (H,) and z (H, W), and what the masks do.
-
-    cameras (F, 3, 4). Pictures and masks are uint8 and go on beyond their edges; all else is float32.
-    """
-    size, wide, of_byte = pictures.shape[1], len(x), np.float32(1 / 255)
-    last = np.float32(size - 1)
-    held, at, like = np.empty(4 * size * size, np.float32), np.empty((2, wide), np.float32), zeros(4)
-    for f in range(len(cameras)):
-        c, picture, mask = cameras[f], pictures[f].reshape(-1, 3), masks[f].reshape(-1)
-        for n in range(size * size):
-            weight = of_byte * mask[n]
-            for k in range(3):
-                held[4 * n + k] = of_byte * weight * picture[n, k]
-            held[4 * n + 3] = weight
-        for j in range(len(y)):
-            for i in range(wide):  # apart from what looks up, so that the loop becomes one of vectors
-                away = c[2, 0] * x[i] + c[2, 1] * y[j] + c[2, 2] * z[j, i] + c[2, 3]
-                column = (c[0, 0] * x[i] + c[0, 1] * y[j] + c[0, 2] * z[j, i] + c[0, 3]) / away - HALF
-                row = (c[1, 0] * x[i] + c[1, 1] * y[j] + c[1, 2] * z[j, i] + c[1, 3]) / away - HALF
-                at[0, i], at[1, i] = min(max(column, ZERO), last), min(max(row, ZERO), last)
-            for i in range(wide):
-                column, row = at[0, i], at[1, i]
-                left, top = int(column), int(row)
-                right, low, u, v = min(left + 1, size - 1), min(top + 1, size - 1), column - np.float32(left), row - np.float32(top)
-                found = load(like, seen, 4 * (j * wide + i))
-                found = add_scaled(found, (ONE - v) * (ONE - u), load(like, held, 4 * (top * size + left)))
-                found = add_scaled(found, (ONE - v) * u, load(like, held, 4 * (top * size + right)))
-                found = add_scaled(found, v * (ONE - u), load(like, held, 4 * (low * size + left)))
-                found = add_scaled(found, v * u, load(like, held, 4 * (low * size + right)))
-                store(found, seen, 4 * (j * wide + i))
+def prior(distance, slope, outside, inside, far_slope, far, found):
+    """found (N,) = -distance (N,) times `slope`, from `outside` up to `inside`, less `far_slope` times what distance + far is above 0."""
+    zero = np.float32(0)
+    for n in range(len(distance)):
+        near = min(max(-distance[n] * slope, outside), inside)
+        found[n] = near - far_slope * max(distance[n] + far, zero)

@@ -1,0 +1,96 @@
+"""What actions of a rig move, seen from the front, as a CPU kernel (Numba); `moving.py` says what it computes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from castfield.fields.kernels import exact, jit
+
+
+@jit
+def _sorted(vertices, low, step, first, order, places):
+    """Sort vertices (W, 2) into bins of `step` (2,) from `low` (2,) on; those beyond the edge are in the last one.
+
+    Bin b of S x S, line by line, has the vertices order[first[b] : first[b + 1]], which lie at the same rows of places (W, 2).
+    first (S * S + 1,), order (W,).
+    """
+    side = np.int64(np.sqrt(len(first) - 1))
+    bins = np.empty(len(vertices), np.int64)
+    first[:] = 0
+    for v in range(len(vertices)):
+        column, line = (vertices[v, 0] - low[0]) / step[0], (vertices[v, 1] - low[1]) / step[1]
+        bins[v] = np.int64(min(max(line, 0.0), side - 1.0)) * side + np.int64(min(max(column, 0.0), side - 1.0))
+        first[bins[v] + 1] += 1
+    for b in range(len(first) - 1):
+        first[b + 1] += first[b]
+    free = first[:-1].copy()
+    for v in range(len(vertices)):
+        n = free[bins[v]]
+        order[n], places[n, 0], places[n, 1] = v, vertices[v, 0], vertices[v, 1]
+        free[bins[v]] += 1
+
+
+@jit
+def _nearest(x, y, i, j, places, first, step, most, squares, found):
+    """Up to len(found) of the places (W, 2) nearest to x, y, the middle of bin i, j, with squared distances below `most`, nearest first.
+
+    Their rows are written to found, their squared distances to squares; how many. places, first: as in `_sorted`; step: a bin's shorter
+    side.
+    """
+    side, count, limit = np.int64(np.sqrt(len(first) - 1)), 0, most
+    for ring in range(side):
+        apart = (ring - 0.5) * step  # all that lies in this ring of bins is so far away at least
+        if ring > 0 and apart * apart >= limit:
+            break
+        for line in range(max(0, j - ring), min(side, j + ring + 1)):
+            whole = line == j - ring or line == j + ring  # bins of one line follow each other; between these a ring has two a line
+            for part in range(1 if whole else 2):
+                left, right = max(0, i - ring if whole or part == 0 else i + ring), min(side - 1, i + ring if whole or part else i - ring)
+                if left > right:
+                    continue
+                for n in range(first[line * side + left], first[line * side + right + 1]):
+                    across, down = x - places[n, 0], y - places[n, 1]
+                    square = across * across + down * down
+                    if square >= limit:
+                        continue
+                    k = min(count, len(found) - 1)
+                    while k > 0 and squares[k - 1] > square:
+                        squares[k], found[k] = squares[k - 1], found[k - 1]
+                        k -= 1
+                    squares[k], found[k], count = square, n, min(count + 1, len(found))
+                    limit = squares[count - 1] if count == len(found) else most
+    return count
+
+
+@exact
+def mix(vertices, names, moves, low, step, neighbours, near, reach, fade, mixed):
+    """What moves (V, 2 d) of the vertices (W, 2), whose names among these are names (W,), mean at places: mixed (d, S, S, 2).
+
+    The places are the middles of S x S bins of `step` (2,) from `low` (2,) on. Each has the mean of up to so many neighbours, weighted by
+    the inverse square of their distance plus `near`; all of it up to `reach` from the nearest one, nothing from `fade` on.
+    """
+    side, numbers = mixed.shape[1], moves.shape[1]
+    first, order, places = np.empty(side * side + 1, np.int64), np.empty(len(vertices), np.int64), np.empty((len(vertices), 2))
+    _sorted(vertices.astype(np.float64), low, step, first, order, places)
+    squares, found, share = np.empty(neighbours), np.empty(neighbours, np.uint64), np.empty(neighbours)
+    line, least = np.empty((side, numbers), np.float32), min(step[0], step[1])
+    for j in range(side):
+        y = low[1] + step[1] * (j + 0.5)
+        for i in range(side):
+            x = low[0] + step[0] * (i + 0.5)
+            line[i] = np.float32(0)
+            count = _nearest(x, y, i, j, places, first, least, fade * fade, squares, found)
+            total = 0.0
+            for k in range(count):
+                apart = np.sqrt(squares[k]) + near
+                share[k] = 1 / (apart * apart)
+                total += share[k]
+            fades = min(max(1 - (np.sqrt(squares[0]) - reach) / (fade - reach), 0.0), 1.0) / max(total, 1e-12)
+            for k in range(count):
+                weight = np.float32(share[k] * fades)
+                of_vertex = moves[names[order[found[k]]]]
+                for n in range(numbers):
+                    line[i, n] += weight * of_vertex[n]
+        for k in range(numbers // 2):
+            for i in range(side):
+                mixed[k, j, i, 0], mixed[k, j, i, 1] = line[i, 2 * k], line[i, 2 * k + 1]
