@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from made_scene import made_clip, made_rig
+from made_scene import made_clip
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -24,12 +24,10 @@ from castfield.bench.parts import Bench, of_rounds
 from castfield.bench.plot import draw
 from castfield.bench.steps import step_parts
 from castfield.bench.table import NAMES, table
-from castfield.bench.trials import Trial, finding, held_out_psnr, steps_within, time_to, trial
+from castfield.bench.trials import Trial, held_out_psnr, steps_within, time_to, trial
 from castfield.layout import Layout
 from castfield.manifest import load_manifest
 from castfield.scratch import write_json
-from castfield.systems import beforehand
-from castfield.systems.beforehand import find
 from castfield.systems.model import build_model
 from castfield.training.batches import Batches
 from castfield.training.loop import History
@@ -209,9 +207,6 @@ def test_ratios_are_taken_within_a_round():
     assert figures["t_real"] == {"1": 2.0, "4": 3.2, "8": 4.2}
     assert figures["t8_t1"] == 2.0
     assert figures["t8_t1_rounds"] == {"1": 2.1, "2": 2.0, "3": 1.9}
-    assert of_rounds("real", slower, "_first") == {
-        key.replace("real", "real_first").replace("t1", "t1_first"): v for key, v in figures.items()
-    }
     lost = of_rounds("real", [*slower[:2], {1: 2.0, 4: 3.2, 8: None}])
     assert lost["t8_t1"] is None, "a round in which the cast does not get there is not left out"
     assert lost["t_real"] == {"1": 2.0, "4": 3.2, "8": None}
@@ -224,9 +219,6 @@ def test_the_table_says_what_was_not_reached_and_the_plot_shows_both_curves(tmp_
     assert "12,345" in text
     draw(figures, tmp_path / "a.svg")
     assert "real people" in (tmp_path / "a.svg").read_text()
-    assert "their first training" not in (tmp_path / "a.svg").read_text()
-    draw({**figures, "t_real_first": {"1": 2.5, "8": 7.0}}, tmp_path / "a.svg")
-    assert "their first training" in (tmp_path / "a.svg").read_text()
     draw({}, tmp_path / "b.svg")
     assert not (tmp_path / "b.svg").exists()
 
@@ -248,23 +240,3 @@ def test_a_trial_ends_with_the_bits_of_training():
     same = trial(config, CLIPS, None, 10, title="t").model
     for name, value in model.system.state_dict().items():
         assert torch.equal(value, same.system.state_dict()[name]), name
-
-
-def test_a_trial_takes_up_what_is_known_of_people_and_finding_it_is_measured_apart(tmp_path, monkeypatch):
-    monkeypatch.setenv("CASTFIELD_SCRATCH", str(tmp_path))
-    looked = []
-
-    def slow(clip, rig, side):
-        looked.append(clip.clip)
-        time.sleep(0.2)
-        return find(clip, rig, side)
-
-    monkeypatch.setattr(beforehand, "find", slow)
-    monkeypatch.setattr(trials, "find", slow)
-    config, rig = small_config(), made_rig()
-    assert finding(config, CLIPS, rig) > 0.4
-    assert not (tmp_path / "beforehand").exists(), "it is told as if nobody had kept it"
-    for _ in range(2):
-        found = trial(config, CLIPS, rig, 2, title="t", marks=[0.0], score=lambda model: 0.0)
-        assert found.curve[0][0] < 0.4, "the clock starts when what is known is there"
-    assert sorted(looked) == ["a", "a", "b", "b"]

@@ -12,7 +12,7 @@ import numpy as np
 from castfield.bench.crowd import crowd
 from castfield.bench.limits import measure_limits, step_cost
 from castfield.bench.steps import step_parts
-from castfield.bench.trials import finding, held_out_psnr, steps_within, time_to, trial, with_train
+from castfield.bench.trials import held_out_psnr, steps_within, time_to, trial, with_train
 from castfield.config import Config
 from castfield.fields.planes import texels
 from castfield.images import ClipImages
@@ -172,20 +172,13 @@ def _time_for(config: Config, images: Sequence[ClipImages], rig: Rig, target: fl
 
 
 def _times(kind: str, config: Config, casts: Mapping[int, Sequence[Sequence[ClipImages]]], rig: Rig) -> Figures:
-    """Seconds of training to TARGET by number of people, of several casts of one number their mean; everything in each of RUNS rounds.
-
-    The same with what the first training of a clip finds of its person beforehand.
-    """
-    again, first = [], []
-    for _ in range(RUNS):
-        trained = {n: _mean([_time_for(config, images, rig, TARGET) for images in some]) for n, some in casts.items()}
-        found = {n: np.mean([finding(config, images, rig) for images in some]) for n, some in casts.items()}
-        again.append(trained)
-        first.append({n: None if seconds is None else seconds + float(found[n]) for n, seconds in trained.items()})
-    return {**of_rounds(kind, again), **of_rounds(kind, first, "_first")}
+    """Seconds of training to TARGET by number of people, of several casts of one number their mean; everything in each of RUNS rounds."""
+    return of_rounds(
+        kind, [{n: _mean([_time_for(config, images, rig, TARGET) for images in some]) for n, some in casts.items()} for _ in range(RUNS)]
+    )
 
 
-def of_rounds(kind: str, rounds: Sequence[Mapping[int, float | None]], which: str = "") -> Figures:
+def of_rounds(kind: str, rounds: Sequence[Mapping[int, float | None]]) -> Figures:
     """Of rounds of seconds by number of people: the medians, and that of the largest number's over one person's.
 
     Ratios are taken within a round: a machine that is not ours alone is faster in one minute than in the next. None where a cast did not
@@ -194,9 +187,9 @@ def of_rounds(kind: str, rounds: Sequence[Mapping[int, float | None]], which: st
     most = max(rounds[0])
     ratios = [_ratio(times[most], times[1]) for times in rounds]
     return {
-        f"t_{kind}{which}": {str(n): _rounded(_median([times[n] for times in rounds])) for n in rounds[0]},
-        f"t{most}_t1{which}": _rounded(_median(ratios)),
-        f"t{most}_t1{which}_rounds": {str(number): ratio for number, ratio in enumerate(ratios, 1)},
+        f"t_{kind}": {str(n): _rounded(_median([times[n] for times in rounds])) for n in rounds[0]},
+        f"t{most}_t1": _rounded(_median(ratios)),
+        f"t{most}_t1_rounds": {str(number): ratio for number, ratio in enumerate(ratios, 1)},
     }
 
 

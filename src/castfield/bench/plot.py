@@ -28,9 +28,6 @@ def draw(figures: dict[str, Any], path: Path) -> None:
         people, seconds = zip(*points, strict=True)
         axes.plot(people, seconds, "o-", color=colour, label=label)
         axes.plot([1, people[-1]], [seconds[0], seconds[0] * people[-1]], ":", color=colour, label=f"{label}: each alone")
-        first = sorted((int(n), t) for n, t in figures.get(f"{key}_first", {}).items() if t)
-        if first:
-            axes.plot(*zip(*first, strict=True), ".--", color=colour, label=f"{label}: their first training")
     axes.set(xscale="log", yscale="log", xlabel="people in one model", ylabel="training time to 29.5 dB mid-speech, s")
     axes.set_xticks(sorted({n for points in curves.values() for n, _ in points}))
     for axis in (axes.xaxis, axes.yaxis):

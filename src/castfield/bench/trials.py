@@ -15,7 +15,6 @@ from castfield.evaluation.psnr import psnr
 from castfield.images import ClipImages
 from castfield.rendering.animate import render_frames
 from castfield.rigs import Rig
-from castfield.systems.beforehand import Known, beforehand, find, side_by_side
 from castfield.systems.model import Model, build_model
 from castfield.training.batches import Batches
 from castfield.training.loop import fit
@@ -64,11 +63,9 @@ def trial(
     """Train for `steps` steps, or up to the first one after so many `seconds`; at each of `marks` (seconds of training) the model is
     scored, until a score reaches `until` dB.
 
-    Clips are as any training but the first finds them: their pictures are in the scratch folder, and what is known of people beforehand
-    (`finding` says what that costs the first time). Making a model of it counts as training; scoring does not.
+    What comes before the first step (head, hair, colours and motion that a person starts from) counts as training; scoring does not.
     """
     torch.set_num_threads(config.train.threads)
-    _known_of(config, images, rig, beforehand)
     began = time.monotonic()
     model = build_model(config, images, rig)
     before = time.monotonic() - began
@@ -89,20 +86,6 @@ def trial(
     history = fit(model.system, Batches(images, model.system.plan(), config.seed), steps, None, title=title, visit=look)
     found.seconds, found.steps = before + history.seconds, history.steps
     return found
-
-
-def finding(config: Config, images: Sequence[ClipImages], rig: Rig | None) -> float:
-    """Seconds that it takes to find what is known of these people beforehand, which the first training of a clip does."""
-    torch.set_num_threads(config.train.threads)
-    began = time.monotonic()
-    _known_of(config, images, rig, find)
-    return time.monotonic() - began
-
-
-def _known_of(config: Config, images: Sequence[ClipImages], rig: Rig | None, known: Callable[[ClipImages, Rig | None, int], Known]) -> None:
-    if config.train.field == "grid":
-        side = config.train.grid.scaled(config.train.size).resolutions[-1]
-        side_by_side(len(images), lambda person: known(images[person], rig, side))
 
 
 def steps_within(config: Config, images: Sequence[ClipImages], rig: Rig | None, seconds: float, warm: int = 48) -> int:
