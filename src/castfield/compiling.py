@@ -12,7 +12,7 @@ import torch
 from castfield.bench.memory import blank_clip
 from castfield.bench.trials import trial
 from castfield.config import Config
-from castfield.fields.motion import SIDE
+from castfield.fields.motion import NEIGHBOURS, SIDE
 from castfield.fields.planes import CELLS
 from castfield.images import ClipImages
 from castfield.rendering.animate import render_frames
@@ -45,7 +45,7 @@ def _compile_beforehand(clip: ClipImages) -> None:
     hair.grow(cells, np.zeros(cells.shape, np.int32), one[0], cells[0], cells.copy())
     hair.hang(cells, cells[0], cells[0] < 0, cells.copy())
     frontal.frontal_view(clip, shape.front(nothing), 2)
-    moving.mix(one[:, :2], names, one[:, :2], np.zeros((1, SIDE, SIDE, 2), np.float32))
+    moving.look(one[:, :2], names, np.zeros((SIDE * SIDE, NEIGHBOURS), np.int32), np.zeros((SIDE * SIDE, NEIGHBOURS), np.float32))
 
 
 if __name__ == "__main__":

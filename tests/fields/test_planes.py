@@ -85,14 +85,15 @@ def test_proposal_cells_lie_where_they_are_looked_up():
 
 
 def test_the_proposal_is_the_mean_of_neighbouring_cells():
-    proposal, density = Proposal(1), torch.rand(CELLS**3)
+    proposal, density = Proposal(1), torch.rand(CELLS**3).half().float()
     proposal.set_hull(0, torch.ones(CELLS**3, dtype=torch.bool))
     proposal.update(0, EVERY_CELL, density, keep=0.0)
     cube = density.view(1, 1, CELLS, CELLS, CELLS)
     expected = torch.nn.functional.avg_pool3d(cube, 3, 1, 1, count_include_pad=False)[0, 0] + FLOOR
-    torch.testing.assert_close(proposal.guide[0], expected)
+    step = 2.0**-9  # of numbers from 2 to 4 in float16
+    assert (proposal.guide[0].float() - expected).abs().max() <= step / 2 + 1e-5
     proposal.refresh()
-    torch.testing.assert_close(proposal.guide[0], expected)
+    assert (proposal.guide[0].float() - expected).abs().max() <= step / 2 + 1e-5
 
 
 def test_planes_are_as_fine_as_the_pictures():

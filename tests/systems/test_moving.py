@@ -10,7 +10,7 @@ import torch
 
 from castfield.fields.motion import SIDE, Motion, at_rest
 from castfield.fields.planes import to_unit
-from castfield.systems.moving import FACING, actions
+from castfield.systems.moving import FACING, movers, moves, neighbours
 from castfield.systems.shape import surface_at_rest, vertex_normals
 
 
@@ -23,14 +23,20 @@ class Still:
     valid: np.ndarray
 
 
+def motion_of(rig, surface):
+    """One person's motion."""
+    motion = Motion(1, rig.d, len(movers(rig)))
+    motion.moves.copy_(moves(rig))
+    motion.start(0, surface.rest, *neighbours(rig, surface))
+    return motion
+
+
 @pytest.mark.parametrize("name", ["jawOpen", "browInnerUp", "mouthPucker", "mouthSmileLeft"])
 def test_skin_is_looked_up_where_it_rests(rig, name):
     rng = np.random.default_rng(0)
     track = Still(rng.normal(0, 0.7, rig.identity_dim).astype(np.float32), np.zeros((3, rig.d), np.float32), np.ones(3, bool))
     surface = surface_at_rest(rig, track)
-    motion, moves = Motion(1, rig.d), actions(rig, surface)
-    assert moves.shape == (rig.d, SIDE, SIDE, 2)
-    motion.start(0, surface.rest, moves)
+    motion = motion_of(rig, surface)
     expression = torch.zeros(1, rig.d)
     expression[0, rig.expression_names.index(name)] = 0.6
     identity = torch.from_numpy(track.identity)
@@ -45,9 +51,10 @@ def test_skin_is_looked_up_where_it_rests(rig, name):
 
 def test_far_beside_the_head_nothing_moves(rig):
     track = Still(np.zeros(rig.identity_dim, np.float32), np.zeros((1, rig.d), np.float32), np.ones(1, bool))
-    moves = actions(rig, surface_at_rest(rig, track))
-    assert moves[:, :, [0, -1]].abs().max() == 0
-    assert moves[rig.expression_names.index("jawOpen"), :, SIDE // 2, 1].min() < -0.05
+    found = motion_of(rig, surface_at_rest(rig, track)).maps(torch.zeros(rig.d, dtype=torch.int64), torch.eye(rig.d))
+    assert found.shape == (rig.d, SIDE, SIDE, 2)
+    assert found[:, :, [0, -1]].abs().max() == 0
+    assert found[rig.expression_names.index("jawOpen"), :, SIDE // 2, 1].min() < -0.05
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -55,6 +62,7 @@ def test_motion_is_the_same_with_kernels_and_without(rig, seed, monkeypatch):
     rng = np.random.default_rng(seed)
     track = Still(rng.normal(0, 1.5, rig.identity_dim).astype(np.float32), np.zeros((1, rig.d), np.float32), np.ones(1, bool))
     surface = surface_at_rest(rig, track)
-    fast = actions(rig, surface)
-    monkeypatch.setenv("CASTFIELD_KERNELS", "off")
-    assert torch.equal(fast, actions(rig, surface))
+    (near, share), _ = neighbours(rig, surface), monkeypatch.setenv("CASTFIELD_KERNELS", "off")
+    plain, plainly = neighbours(rig, surface)
+    assert torch.equal(share, plainly)
+    assert torch.equal(near * (share > 0), plain * (share > 0))

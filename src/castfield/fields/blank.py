@@ -1,4 +1,4 @@
-"""What a cast's people begin with: zeros that take memory only where somebody is written to.
+"""What a cast's people begin with: zeros that take memory only where somebody is written to, and how that is done.
 
 A hundred people are hundreds of megabytes, and the memory for them costs more time than what is written to it: a page of it at a time is
 asked for, by one thread. So it is asked for where it is first written, by whoever writes, and in large pages where there are such.

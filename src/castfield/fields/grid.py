@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -66,7 +67,7 @@ class GridField(nn.Module):
         self.entry_condition = nn.Linear(condition + latent, config.width, bias=False)
         self.hidden = nn.Linear(config.width, config.width)
         self.out = nn.Linear(config.width, 4)
-        self.register_buffer("prior", blank(people, CELLS, CELLS, CELLS))
+        self.register_buffer("prior", blank(people, CELLS, CELLS, CELLS, kind=np.float16))
         self._hand_colours_through()
 
     @torch.no_grad()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import config, njit, prange
 
-from castfield.fields.vectors import load, of_half, opacity, store, zeros
+from castfield.fields.vectors import load, of_half, opacity, store, to_half, zeros
 
 THREADS: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set at run time
 """Threads at most."""
@@ -43,7 +43,7 @@ def place(unit, texels):
 
 @parallel
 def trilinear(unit, which, grids, out):
-    """Values (N,) at unit (N, 3) in grids (P, D, D, D), indexed by z, y, x; the points fall into len(which) equal groups, one grid each."""
+    """Values (N,) at unit (N, 3) in grids (P, D, D, D), bits of float16 by z, y, x, for len(which) equal groups of points, a grid each."""
     cells = grids.shape[1]
     each = len(unit) // len(which)
     for chunk in prange((len(unit) + CHUNK - 1) // CHUNK):
@@ -52,25 +52,42 @@ def trilinear(unit, which, grids, out):
             y0, y1, v = place(unit[n, 1], cells)
             z0, z1, w = place(unit[n, 2], cells)
             grid = grids[which[n // each]]
-            near = (ONE - v) * ((ONE - u) * grid[z0, y0, x0] + u * grid[z0, y0, x1])
-            near += v * ((ONE - u) * grid[z0, y1, x0] + u * grid[z0, y1, x1])
-            far = (ONE - v) * ((ONE - u) * grid[z1, y0, x0] + u * grid[z1, y0, x1])
-            far += v * ((ONE - u) * grid[z1, y1, x0] + u * grid[z1, y1, x1])
+            near = (ONE - v) * ((ONE - u) * of_half(grid[z0, y0, x0]) + u * of_half(grid[z0, y0, x1]))
+            near += v * ((ONE - u) * of_half(grid[z0, y1, x0]) + u * of_half(grid[z0, y1, x1]))
+            far = (ONE - v) * ((ONE - u) * of_half(grid[z1, y0, x0]) + u * of_half(grid[z1, y0, x1]))
+            far += v * ((ONE - u) * of_half(grid[z1, y1, x0]) + u * of_half(grid[z1, y1, x1]))
             out[n] = (ONE - w) * near + w * far
 
 
 @parallel
-def combine(weights, which, sets, out):
-    """out (F, N) = weights (F, K) @ sets[which] (K, N), each row with a set of its own among (P, K, N): bits of float16."""
+def combine(weights, basis, out):
+    """out (F, N) = weights (F, K) @ basis (K, N), a row whatever the others are."""
     blocks = (out.shape[1] + 2 * CHUNK - 1) // (2 * CHUNK)
     for task in prange(len(out) * blocks):
         f, first = task // blocks, task % blocks * 2 * CHUNK
-        row, some = out[f, first : first + 2 * CHUNK], sets[which[f], :, first : first + 2 * CHUNK]
+        row, some = out[f, first : first + 2 * CHUNK], basis[:, first : first + 2 * CHUNK]
         row[:] = np.float32(0)
         for k in range(len(some)):
             weight = weights[f, k]
             for n in range(len(row)):
-                row[n] += weight * of_half(some[k, n])
+                row[n] += weight * some[k, n]
+
+
+@parallel
+def shared(at, which, near, share, out):
+    """out (F, P, 2): sums of what vertices near (people, P, K) do, of at (F, 2 V), times share (people, P, K), for people which (F,)."""
+    places = out.shape[1]
+    blocks = (places + CHUNK - 1) // CHUNK
+    for task in prange(len(out) * blocks):
+        f, first = task // blocks, task % blocks * CHUNK
+        row, vertices, weights = at[f], near[which[f]], share[which[f]]
+        for place in range(first, min(places, first + CHUNK)):
+            x, y = np.float32(0), np.float32(0)
+            for k in range(vertices.shape[1]):
+                vertex, weight = 2 * np.int64(vertices[place, k]), weights[place, k]
+                x += weight * row[vertex]
+                y += weight * row[vertex + 1]
+            out[f, place, 0], out[f, place, 1] = x, y
 
 
 @parallel
@@ -108,8 +125,9 @@ def _depth_at(cdf, low, near, step, quantile):
 def propose(origin, direction, which, guide, low, high, probes, noise, length, unit):
     """Samples of N rays near the surface that a coarse grid of densities expects: length (N, S) in metres, unit (N, S, 3) in [-1, 1]^3.
 
-    origin and direction (N, 3), in len(which) equal groups with the grids guide[which] (D, D, D); low and high (3,) corners of the box;
-    noise (N, S) in [0, 1). A ray that meets no density has length 0. The same as `march.expected_samples` on a nearest-cell look-up.
+    origin and direction (N, 3), in len(which) equal groups with the grids guide[which] (D, D, D), bits of float16; low and high (3,)
+    corners of the box; noise (N, S) in [0, 1). A ray that meets no density has length 0. The same as `march.expected_samples` on a
+    nearest-cell look-up.
     """
     count, samples, cells = len(origin), length.shape[1], guide.shape[1]
     each, last = count // len(which), np.float32(cells - 1)
@@ -140,7 +158,7 @@ def propose(origin, direction, which, guide, low, high, probes, noise, length, u
             grid, optical = guide[which[n // each]].reshape(-1), zero
             cdf[0] = zero
             for j in range(probes):
-                optical += grid[cell[j]] * step
+                optical += of_half(grid[cell[j]]) * step
                 cdf[j + 1] = optical
             for j in range(0, probes, LENGTH):
                 store(opacity(load(zeros(LENGTH), padded, j + 1)), padded, j + 1)
@@ -162,27 +180,31 @@ def propose(origin, direction, which, guide, low, high, probes, noise, length, u
 
 
 @jit
-def _mean_of_three(before, own, after, first, last, out):
-    """out (N,) = the mean of `before`, `own` and `after` (N,) by number; of the first no `before` counts, of the last no `after`."""
-    share = HALF if first or last else ONE / np.float32(3)
-    for n in range(len(out)):
-        value = own[n] if last else own[n] + after[n]
-        out[n] = (value if first else value + before[n]) * share
+def _mean_of_three(before, own, after, first, last):
+    """The mean of a number and those beside it; the first has no `before`, the last no `after`."""
+    value = own if last else own + after
+    return (value if first else value + before) * (HALF if first or last else ONE / np.float32(3))
 
 
 @exact
 def guide(density, hull, floor, out):
-    """The mean of each cell of density (D, D, D) and those beside it plus `floor`, where hull (D, D, D) uint8 is 1: out (D, D, D)."""
+    """The mean of each cell of density (D, D, D) and those beside it plus `floor`, where hull (D, D, D) uint8 is 1: out (D, D, D).
+
+    density and out: bits of float16.
+    """
     cells = len(density)
-    deep, high = np.empty((cells, cells), np.float32), np.empty(cells + 2, np.float32)
-    third = ONE / np.float32(3)
+    deep, high = np.empty((cells, cells), np.float32), np.empty((cells, cells + 2), np.float32)  # beside it, what does not count
+    last = cells - 1
     for z in range(cells):
-        below, above = max(z - 1, 0), min(z + 1, cells - 1)
+        below, above = density[max(z - 1, 0)], density[min(z + 1, last)]
         for y in range(cells):
-            _mean_of_three(density[below, y], density[z, y], density[above, y], z == 0, z == cells - 1, deep[y])
-        for y in range(cells):
-            _mean_of_three(deep[max(y - 1, 0)], deep[y], deep[min(y + 1, cells - 1)], y == 0, y == cells - 1, high[1:-1])
             for x in range(cells):
-                both = high[x + 1] if x == cells - 1 else high[x + 1] + high[x + 2]
-                mean = (both if x == 0 else both + high[x]) * (HALF if x == 0 or x == cells - 1 else third)
-                out[z, y, x] = (mean + floor) * np.float32(hull[z, y, x])
+                deep[y, x] = _mean_of_three(of_half(below[y, x]), of_half(density[z, y, x]), of_half(above[y, x]), z == 0, z == last)
+        for y in range(cells):
+            under, over = deep[max(y - 1, 0)], deep[min(y + 1, last)]
+            for x in range(cells):
+                high[y, x + 1] = _mean_of_three(under[x], deep[y, x], over[x], y == 0, y == last)
+        for y in range(cells):
+            for x in range(cells):
+                mean = _mean_of_three(high[y, x], high[y, x + 1], high[y, x + 2], x == 0, x == last)
+                out[z, y, x] = to_half((mean + floor) * np.float32(hull[z, y, x]))

@@ -15,37 +15,53 @@ from castfield.fields.fast import cpu_kernels
 
 SIDE = 48
 """Places along each side of the box at which displacements are known."""
+NEIGHBOURS = 6
+"""Vertices whose motion a place shares."""
 LOOKS = 3
 """Rounds of the fixed point x = y - shift(x), from which y is where a point is seen and x where it lies at rest."""
 
 
 class Motion(nn.Module):
-    """Displacements of each of `people` people for expressions of length d; nobody moves until `start`. No gradients."""
+    """Displacements of each of `people` people for expressions of length d; nobody moves until `start`. No gradients.
+
+    What an action moves is the same for everybody: so many `vertices`. Where these are seen is each person's own: what a place shows is the
+    mean of a few `neighbours`. Maps of what each action moves at each place would take four times the memory, in float16.
+    """
 
     rest: Tensor
-    actions: Tensor
+    moves: Tensor
+    near: Tensor
+    share: Tensor
 
-    def __init__(self, people: int, d: int) -> None:
+    def __init__(self, people: int, d: int, vertices: int, neighbours: int = NEIGHBOURS) -> None:
         super().__init__()
         self.register_buffer("rest", torch.zeros(people, d))
-        # In float16, which is right to a hundredth of a millimetre or two: these maps take most of the memory of what a person starts from.
-        self.register_buffer("actions", blank(people, d, SIDE, SIDE, 2, kind=np.float16))
+        self.register_buffer("moves", torch.zeros(d, vertices, 2))
+        self.register_buffer("near", blank(people, SIDE * SIDE, neighbours, kind=np.int32))
+        self.register_buffer("share", blank(people, SIDE * SIDE, neighbours))
 
-    def start(self, person: int, rest: Tensor, actions: Tensor, weight: float = 1.0) -> None:
-        """rest (d,): the expression at which the person is at rest; actions (d, SIDE, SIDE, 2): what each action in full adds to x and y
-        of what lies at a place, by lines of y, in units of the box's [-1, 1]. weight: how far both move there from what they are."""
+    def start(self, person: int, rest: Tensor, near: Tensor, share: Tensor, weight: float = 1.0, slot: int = 0) -> None:
+        """rest (d,): the expression at which the person is at rest; near (SIDE^2, K): of which vertices the places, by lines of y, show the
+        motion, and share (SIDE^2, K) how much of it. weight: how far rest and motion move there from what they are; where that is not
+        all of the way, what they are keeps its neighbours, and these have the places of slot K on."""
+        count = near.shape[1]
         move(self.rest[person], rest, weight)
-        move(self.actions[person], actions.half(), weight)
+        if weight != 1:
+            self.share[person] *= 1 - weight
+        self.near[person, :, slot * count : (slot + 1) * count] = near
+        self.share[person, :, slot * count : (slot + 1) * count] = weight * share
 
     @torch.no_grad()
     def maps(self, people: Tensor, expression: Tensor) -> Tensor:
-        """Displacements (F, SIDE, SIDE, 2) of people (F,) under expression (F, d)."""
-        moved, sets = expression - self.rest[people], self.actions.flatten(2)
+        """Displacements (F, SIDE, SIDE, 2) of people (F,) under expression (F, d), in units of the box's [-1, 1]."""
+        moved = expression - self.rest[people]
         if fast := cpu_kernels(moved):
-            found = moved.new_empty(len(moved), sets.shape[2])
-            fast.combine(moved.contiguous().numpy(), people.numpy(), sets.numpy().view(np.uint16), found.numpy())
+            at, found = moved.new_empty(len(moved), self.moves[0].numel()), moved.new_empty(len(moved), SIDE * SIDE, 2)
+            fast.combine(moved.contiguous().numpy(), self.moves.flatten(1).numpy(), at.numpy())
+            fast.shared(at.numpy(), people.numpy(), self.near.numpy(), self.share.numpy(), found.numpy())
         else:
-            found = torch.cat([moved[f, None] @ sets[person].float() for f, person in enumerate(people.tolist())])
+            at = (moved @ self.moves.flatten(1)).unflatten(1, (-1, 2))
+            found = torch.stack([(self.share[p][..., None] * at[f][self.near[p].long()]).sum(1) for f, p in enumerate(people.tolist())])
         return found.view(-1, SIDE, SIDE, 2)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -88,11 +89,16 @@ def look_up_all(people: Sequence[Tensor], resolutions: Sequence[int], moved: Ten
 
 
 def look_up_grid(grids: Tensor, which: Tensor, unit: Tensor) -> Tensor:
-    """Trilinear look-up without gradients in grids (people, D, D, D) of the people `which` (G,): unit (B, P, 3), grouped -> (B, P)."""
+    """Trilinear look-up without gradients in grids (people, D, D, D), float16, of the people `which` (G,).
+
+    unit (B, P, 3), grouped -> (B, P).
+    """
     grouped = unit.detach().reshape(len(which), -1, 3)
     if fast := cpu_kernels(unit):
         found = unit.new_empty(unit.shape[:2])
-        fast.trilinear(grouped.flatten(0, 1).numpy(), which.numpy(), grids.numpy(), found.flatten().numpy())
+        fast.trilinear(grouped.flatten(0, 1).numpy(), which.numpy(), grids.numpy().view(np.uint16), found.flatten().numpy())
         return found
     sample = torch.nn.functional.grid_sample
-    return sample(grids[which][:, None], grouped[:, None, None], padding_mode="border", align_corners=False).reshape(unit.shape[:2])
+    return sample(grids[which].to(unit)[:, None], grouped[:, None, None], padding_mode="border", align_corners=False).reshape(
+        unit.shape[:2]
+    )

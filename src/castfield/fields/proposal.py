@@ -19,6 +19,8 @@ FLOOR = 3.0
 """Density per metre that every cell of the hull keeps in the proposal, so that nothing is ruled out for good."""
 AIR = 1.0
 """Density per metre below which a cell counts as air when pictures are rendered: less than a hundredth of opacity a cell."""
+MOST = 1e4
+"""Density per metre up to which it is told: a tenth of a millimetre of it hides what lies behind."""
 KEEP = 0.8
 """Share that a cell's average keeps when its density is looked at again."""
 
@@ -26,7 +28,7 @@ KEEP = 0.8
 class Proposal(nn.Module):
     """Running average of the density per person, and the hull that their masks leave; nobody is anywhere until `start`. No gradients.
 
-    `density` (people, 48, 48, 48) per metre and `hull` (people, 48, 48, 48) in {0, 1}, indexed by z, y, x.
+    `density` (people, 48, 48, 48) per metre, float16, and `hull` (people, 48, 48, 48) in {0, 1}, indexed by z, y, x.
     """
 
     density: Tensor
@@ -36,14 +38,14 @@ class Proposal(nn.Module):
     def __init__(self, people: int) -> None:
         super().__init__()
         shape = (people, CELLS, CELLS, CELLS)
-        self.register_buffer("density", blank(*shape))
+        self.register_buffer("density", blank(*shape, kind=np.float16))
         self.register_buffer("hull", blank(*shape, kind=np.uint8))
-        self.register_buffer("guide", blank(*shape), persistent=False)
+        self.register_buffer("guide", blank(*shape, kind=np.float16), persistent=False)
         self.register_load_state_dict_post_hook(lambda proposal, keys: proposal.refresh())
 
     def start(self, person: int, density: Tensor, inside: Tensor) -> None:
         """What is known beforehand: densities (48^3,) per metre, and (48^3,) bool which cells the masks do not rule out."""
-        self.density[person] = density.reshape(CELLS, CELLS, CELLS)
+        self.density[person] = density.reshape(CELLS, CELLS, CELLS).clamp(max=MOST)
         self.set_hull(person, inside)
 
     def set_hull(self, person: int, inside: Tensor) -> None:
@@ -54,7 +56,7 @@ class Proposal(nn.Module):
     def update(self, person: int, cells: Tensor, density: Tensor, keep: float = KEEP) -> None:
         """Blend in new densities (N,) at some of the cells (N,)."""
         known = self.density[person].view(-1)
-        known[cells] = torch.lerp(density, known[cells], keep)
+        known[cells] = torch.lerp(density.clamp(max=MOST), known[cells].float(), keep).half()
         self.refresh(person)
 
     def refresh(self, person: int | None = None) -> None:
@@ -64,9 +66,9 @@ class Proposal(nn.Module):
             if density.device.type == "cpu" and has_kernels():
                 from castfield.fields import kernels
 
-                kernels.guide(density.numpy(), hull.numpy(), np.float32(FLOOR), guide.numpy())
+                kernels.guide(density.numpy().view(np.uint16), hull.numpy(), np.float32(FLOOR), guide.numpy().view(np.uint16))
             else:
-                torch.mul(_blurred(density).add_(FLOOR), hull, out=guide)
+                guide.copy_(_blurred(density.float()).add_(FLOOR).mul_(hull))
 
     @torch.no_grad()
     def samples(self, rays: Rays, people: Tensor, count: int, noise: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -83,7 +85,9 @@ class Proposal(nn.Module):
             vectors = [v.reshape(-1, 3).numpy() for v in (rays.origin, rays.direction)]
             box = [np.array(corner, np.float32) for corner in (BOX_LOW, BOX_HIGH)]
             along = [a.reshape(-1, count).numpy() for a in (noise, lengths)]
-            fast.propose(*vectors, people.numpy(), self.guide.numpy(), *box, PROBES, *along, unit.view(-1, count, 3).numpy())
+            fast.propose(
+                *vectors, people.numpy(), self.guide.numpy().view(np.uint16), *box, PROBES, *along, unit.view(-1, count, 3).numpy()
+            )
             return unit, lengths
         near, far = box_bounds(rays, rays.direction.new_tensor(BOX_LOW), rays.direction.new_tensor(BOX_HIGH))
 
@@ -102,7 +106,7 @@ class Proposal(nn.Module):
         # 32-bit indices: half the memory traffic of PyTorch's usual ones, on the path that every ray takes.
         x, y, z = place.to(torch.int32).clamp_(0, CELLS - 1).unbind(-1)
         flat = ((people[:, None].to(torch.int32) * CELLS + z) * CELLS + y) * CELLS + x
-        return self.guide.reshape(-1).index_select(0, flat.reshape(-1)).reshape(flat.shape) * inside
+        return self.guide.reshape(-1).index_select(0, flat.reshape(-1)).reshape(flat.shape).float() * inside
 
     def silhouette(self, person: int, rotation: Tensor, translation: Tensor, focal: Tensor, size: int) -> Tensor:
         """Pixels that may show the person: (F, S, S) bool for poses (F, 3, 3), (F, 3) and focal (F,) pixels.

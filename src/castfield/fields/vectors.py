@@ -71,12 +71,22 @@ def load(typing: Any, like: Any, base: Any, offset: Any) -> Any:
 
 @intrinsic
 def of_half(typing: Any, bits: Any) -> Any:
-    """of_half(bits): the float32 of a float16, whose bits are a uint16; loops of it become vectors."""
+    """of_half(bits): the float32 of a float16, whose bits are a uint16."""
 
     def build(context: Any, builder: Any, sign: Any, values: Any) -> Any:
         return builder.fpext(builder.bitcast(values[0], ir.HalfType()), ir.FloatType())
 
     return types.float32(types.uint16), build
+
+
+@intrinsic
+def to_half(typing: Any, number: Any) -> Any:
+    """to_half(number): the bits (uint16) of the float16 next to a float32."""
+
+    def build(context: Any, builder: Any, sign: Any, values: Any) -> Any:
+        return builder.bitcast(builder.fptrunc(values[0], ir.HalfType()), ir.IntType(16))
+
+    return types.uint16(types.float32), build
 
 
 @intrinsic

@@ -15,7 +15,7 @@ from castfield.images import ClipImages
 from castfield.rigs import Rig
 from castfield.systems import frontal, hull
 from castfield.systems.hair import with_hair
-from castfield.systems.moving import actions
+from castfield.systems.moving import neighbours
 from castfield.systems.shape import density_prior, front, head_distance, surface_at_rest
 
 
@@ -29,8 +29,8 @@ class Known:
     """(48^3,) bool: cells that their masks allow."""
     colour: Tensor | None = None
     """(side, side, 3) RGB in [0, 1]: how they look from the front."""
-    motion: tuple[Tensor, Tensor] | None = None
-    """The expression at rest, and what each action moves: as for `Motion.start`."""
+    motion: tuple[Tensor, Tensor, Tensor] | None = None
+    """The expression at rest, and whose motion each place shows, and how much of it: as for `Motion.start`."""
 
 
 def beforehand(clip: ClipImages, rig: Rig | None, side: int) -> Known:
@@ -42,7 +42,7 @@ def beforehand(clip: ClipImages, rig: Rig | None, side: int) -> Known:
     surface = surface_at_rest(rig, clip.track)
     distance = with_hair(rig, *head_distance(rig, surface, centres, masks.possible), masks.beyond)
     colour = frontal.frontal_view(clip, front(distance), side)
-    return Known(density_prior(distance), masks.inside, colour, (surface.rest, actions(rig, surface)))
+    return Known(density_prior(distance), masks.inside, colour, (surface.rest, *neighbours(rig, surface)))
 
 
 def side_by_side(people: int, work: Callable[[int], object], abreast: bool = True) -> None:

@@ -18,7 +18,7 @@ from castfield.fields.codes import Codes
 from castfield.fields.grid import GridField, Prepared, to_density
 from castfield.fields.interaction import build_module
 from castfield.fields.mlp import RADIUS, PaperField
-from castfield.fields.motion import Motion
+from castfield.fields.motion import NEIGHBOURS, Motion
 from castfield.fields.planes import CELLS, places_in, to_unit
 from castfield.fields.proposal import Proposal
 from castfield.fields.smoothing import AttentionSmoothing
@@ -52,6 +52,10 @@ class Spec:
     frames: tuple[int, ...]
     """Training frames of each clip."""
     train: TrainConfig
+    vertices: int = 1
+    """Vertices of the rig that are seen to move."""
+    heads: int = 1
+    """Whose motion is mixed where all have one head: as many as the cast had clips."""
 
 
 class MINeRF(nn.Module):
@@ -183,7 +187,8 @@ class GridSystem(MINeRF):
         self.shared = spec.train.identity == "conditioning"
         people = len(spec.frames)
         self.field = GridField(1 if self.shared else people, self.module.out_dim, self.codes.latent_dim, self.config)
-        self.motion = Motion(1 if self.shared else people, spec.d)
+        heads = (1, NEIGHBOURS * spec.heads) if self.shared else (people, NEIGHBOURS)
+        self.motion = Motion(heads[0], spec.d, spec.vertices, heads[1])
         self.proposal = Proposal(people)
 
     def plan(self) -> Plan:
@@ -220,11 +225,11 @@ class GridSystem(MINeRF):
         """Begin with what is known of a person."""
         # Where identity enters only through the module, all have the mean head: each moves the mean of those before.
         planes, weight = (0, 1 / (person + 1)) if self.shared else (person, 1.0)
-        move(self.field.prior[planes], known.prior.view(CELLS, CELLS, CELLS), weight)
+        move(self.field.prior[planes], known.prior.view(CELLS, CELLS, CELLS).half(), weight)
         if known.colour is not None:
             self.field.paint(planes, known.colour, weight)
         if known.motion is not None:
-            self.motion.start(planes, *known.motion, weight)
+            self.motion.start(planes, *known.motion, weight, person if self.shared else 0)
         self.proposal.start(person, to_density(known.prior), known.inside)
 
     def _groups(self, people: Tensor) -> Tensor:

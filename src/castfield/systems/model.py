@@ -17,9 +17,10 @@ from castfield.images import ClipImages
 from castfield.rigs import Rig
 from castfield.systems.beforehand import beforehand, side_by_side
 from castfield.systems.mi_nerf import GridSystem, MINeRF, PaperSystem, Spec
+from castfield.systems.moving import movers, moves
 from castfield.training.checkpoints import write
 
-FORMAT = 6
+FORMAT = 7
 SYSTEMS: dict[tuple[str, str], type[MINeRF]] = {("mi_nerf", "grid"): GridSystem, ("mi_nerf", "mlp"): PaperSystem}
 
 
@@ -89,10 +90,15 @@ def build_model(config: Config, images: Sequence[ClipImages], rig: Rig | None) -
     """A fresh model for these clips, seeded. The fast field starts from the rig's fitted heads; without a rig, from nothing."""
     torch.manual_seed(config.seed)
     frames = {clip.clip: np.asarray(clip.train_frames) for clip in images}
-    spec = Spec(config.module, images[0].track.expression.shape[1], tuple(len(f) for f in frames.values()), config.train)
+    spec = Spec(
+        config.module, images[0].track.expression.shape[1], tuple(len(f) for f in frames.values()), config.train,
+        vertices=len(movers(rig)) if rig is not None else 1, heads=len(images),
+    )  # fmt: skip
     system = SYSTEMS[config.system, config.train.field](spec)
     if isinstance(system, GridSystem):
         system.balance(torch.from_numpy(np.concatenate([clip.track.expression[clip.train_frames] for clip in images])))
+        if rig is not None:
+            system.motion.moves.copy_(moves(rig))
         side = system.config.resolutions[-1]
         side_by_side(len(images), lambda person: system.start(person, beforehand(images[person], rig, side)), abreast=not system.shared)
     return Model(system, config.system, tuple(frames), frames, config.seed)
@@ -105,6 +111,7 @@ def save_model(model: Model, folder: Path) -> Path:
     payload = {
         "format": FORMAT, "system": model.name, "module": spec.module, "d": spec.d, "train": asdict(spec.train), "seed": model.seed,
         "clips": list(model.clips), "frames": [torch.from_numpy(model.frames[c]) for c in model.clips], "state": state,
+        "vertices": spec.vertices, "heads": spec.heads,
     }  # fmt: skip
     write(payload, folder / "model.pt")
     return folder / "model.pt"
@@ -122,7 +129,8 @@ def load_model(folder: Path, device: str = "cpu") -> Model:
         )
     train = from_dict(TrainConfig, payload["train"], str(path))
     frames = {clip: f.numpy() for clip, f in zip(payload["clips"], payload["frames"], strict=True)}
-    spec = Spec(payload["module"], payload["d"], tuple(len(f) for f in frames.values()), train)
+    lengths = tuple(len(f) for f in frames.values())
+    spec = Spec(payload["module"], payload["d"], lengths, train, payload["vertices"], payload["heads"])
     system = SYSTEMS[payload["system"], train.field](spec)
     system.load_state_dict(payload["state"])
     return Model(system.to(device).eval(), payload["system"], tuple(frames), frames, payload["seed"])

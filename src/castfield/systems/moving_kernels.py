@@ -63,34 +63,27 @@ def _nearest(x, y, i, j, places, first, step, most, squares, found):
 
 
 @exact
-def mix(vertices, names, moves, low, step, neighbours, near, reach, fade, mixed):
-    """What moves (V, 2 d) of the vertices (W, 2), whose names among these are names (W,), mean at places: mixed (d, S, S, 2).
+def look(vertices, names, low, step, near, reach, fade, found, share):
+    """The vertices (W, 2) next to S x S places, line by line: to found (S * S, K) by their names (W,), and how much they count to share.
 
-    The places are the middles of S x S bins of `step` (2,) from `low` (2,) on. Each has the mean of up to so many neighbours, weighted by
-    the inverse square of their distance plus `near`; all of it up to `reach` from the nearest one, nothing from `fade` on.
+    Both are 0 before. The places are the middles of bins of `step` (2,) from `low` (2,) on. A vertex counts by the inverse square of its
+    distance plus `near`; all of them as much as one up to `reach` from the nearest one, and nothing from `fade` on.
     """
-    side, numbers = mixed.shape[1], moves.shape[1]
+    side = np.int64(np.sqrt(len(found)))
     first, order, places = np.empty(side * side + 1, np.int64), np.empty(len(vertices), np.int64), np.empty((len(vertices), 2))
     _sorted(vertices.astype(np.float64), low, step, first, order, places)
-    squares, found, share = np.empty(neighbours), np.empty(neighbours, np.uint64), np.empty(neighbours)
-    line, least = np.empty((side, numbers), np.float32), min(step[0], step[1])
+    squares, rows, weight = np.empty(found.shape[1]), np.empty(found.shape[1], np.uint64), np.empty(found.shape[1])
+    least = min(step[0], step[1])
     for j in range(side):
         y = low[1] + step[1] * (j + 0.5)
         for i in range(side):
             x = low[0] + step[0] * (i + 0.5)
-            line[i] = np.float32(0)
-            count = _nearest(x, y, i, j, places, first, least, fade * fade, squares, found)
+            count = _nearest(x, y, i, j, places, first, least, fade * fade, squares, rows)
             total = 0.0
             for k in range(count):
                 apart = np.sqrt(squares[k]) + near
-                share[k] = 1 / (apart * apart)
-                total += share[k]
+                weight[k] = 1 / (apart * apart)
+                total += weight[k]
             fades = min(max(1 - (np.sqrt(squares[0]) - reach) / (fade - reach), 0.0), 1.0) / max(total, 1e-12)
             for k in range(count):
-                weight = np.float32(share[k] * fades)
-                of_vertex = moves[names[order[found[k]]]]
-                for n in range(numbers):
-                    line[i, n] += weight * of_vertex[n]
-        for k in range(numbers // 2):
-            for i in range(side):
-                mixed[k, j, i, 0], mixed[k, j, i, 1] = line[i, 2 * k], line[i, 2 * k + 1]
+                found[j * side + i, k], share[j * side + i, k] = names[order[rows[k]]], weight[k] * fades

@@ -141,6 +141,7 @@ def _own_or_mean(values: Tensor, known: int | None) -> Tensor:
 
 
 def _adopt_grid(source: GridSystem, system: GridSystem, known: int | None, own: Known) -> None:
+    system.motion.moves.copy_(source.motion.moves)
     planes = torch.stack(list(source.field.people))
     system.field.people[0].copy_(_own_or_mean(planes, None if source.shared else known))
     if known is None:
@@ -151,5 +152,5 @@ def _adopt_grid(source: GridSystem, system: GridSystem, known: int | None, own: 
     else:
         own_or_all = 0 if source.shared else known
         system.field.prior[0] = source.field.prior[own_or_all]
-        system.motion.start(0, source.motion.rest[own_or_all], source.motion.actions[own_or_all])
+        system.motion.start(0, source.motion.rest[own_or_all], source.motion.near[own_or_all], source.motion.share[own_or_all])
         system.proposal.start(0, source.proposal.density[known], source.proposal.hull[known].flatten() > 0)
