@@ -1,6 +1,8 @@
 """The CPU kernels against plain PyTorch, and to the bit against themselves on other numbers of threads."""
 
 import copy
+import os
+import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -150,6 +152,19 @@ def test_starting_the_kernels_leaves_pytorch_s_threads_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
+
+
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="other CPUs always convert float16")
+def test_where_the_cpu_does_not_convert_float16_plain_torch_does_instead_of_a_crash():
+    code = (
+        "import torch; from castfield.fields.proposal import Proposal, CELLS\n"
+        "proposal = Proposal(1); proposal.start(0, torch.zeros(CELLS**3), torch.ones(CELLS**3, dtype=torch.bool))\n"
+        "print(proposal.guide.min().item())"
+    )
+    env = {**os.environ, "NUMBA_CPU_NAME": "generic"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert (done.returncode, done.stdout.strip()) == (0, "3.0"), done.stderr
+    assert "need a CPU with f16c" in done.stderr
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import warnings
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -28,12 +30,24 @@ def cpu_kernels(points: Tensor) -> Any:
 
 def has_kernels() -> bool:
     """Whether there are kernels, and nobody switched them off."""
-    return os.environ.get("CASTFIELD_KERNELS") != "off" and _installed()
+    return os.environ.get("CASTFIELD_KERNELS") != "off" and _usable()
 
 
 @cache
-def _installed() -> bool:
-    return find_spec("numba") is not None
+def _usable() -> bool:
+    """Whether Numba is installed and compiles for a CPU that converts float16 by itself: it links nothing that would do that."""
+    if find_spec("numba") is None:
+        return False
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    from llvmlite import binding
+    from numba import config
+
+    asked = config.CPU_FEATURES  # type: ignore[attr-defined]  # NUMBA_CPU_FEATURES, or none of them where NUMBA_CPU_NAME=generic
+    if "+f16c" in (binding.get_host_cpu_features().flatten() if asked is None else asked):
+        return True
+    warnings.warn("the CPU kernels need a CPU with f16c (NUMBA_CPU_FEATURES says which): plain PyTorch is used, slower", stacklevel=2)
+    return False
 
 
 @cache
@@ -45,6 +59,6 @@ def _started() -> Any:
     from castfield.fields import kernels
 
     threads, one = torch.get_num_threads(), np.zeros((1, 3), np.float32)
-    kernels.trilinear(one, np.zeros(1, np.int64), np.zeros((1, 2, 2, 2), np.float32), np.zeros(1, np.float32))
+    kernels.trilinear(one, np.zeros(1, np.int64), np.zeros((1, 2, 2, 2), np.uint16), np.zeros(1, np.float32))
     torch.set_num_threads(threads)
     return kernels
