@@ -93,7 +93,7 @@ def thickness(least: np.ndarray, full: np.ndarray, held: np.ndarray) -> np.ndarr
     thick = np.zeros(SECTORS)
     np.maximum.at(thick, turn[beside].astype(int) % SECTORS, least[beside])
     thick = np.minimum(gaussian_filter1d(thick, SMOOTH, mode="wrap"), THICKEST)
-    return np.interp(turn, np.arange(-1, SECTORS + 1) + 0.5, np.pad(thick, 1, mode="wrap")).astype(np.float32)
+    return np.interp(turn, np.arange(-1, SECTORS + 1) + 0.5, np.concatenate([thick[-1:], thick, thick[:1]])).astype(np.float32)
 
 
 def hair_share(rig: Rig) -> np.ndarray:

@@ -31,14 +31,32 @@ def _sorted(vertices, low, step, first, order, places):
 
 
 @jit
-def _nearest(x, y, i, j, places, first, step, most, squares, found):
+def _empty(first, rings):
+    """How many rings of bins round each bin hold nothing, itself the first of them: to rings (S, S). first: as in `_sorted`."""
+    side = len(rings)
+    for j in range(side):
+        for i in range(side):
+            rings[j, i] = 2 * side if first[j * side + i] == first[j * side + i + 1] else 0
+    for turn in range(2):  # forth and back: each knows more than those that were asked before it by one ring at most
+        for m in range(side * side):
+            n = side * side - 1 - m if turn else m
+            j, i, before = n // side, n % side, 2 * turn - 1
+            for k in range(-1, 2):
+                if 0 <= j + before < side and 0 <= i + k < side:
+                    rings[j, i] = min(rings[j, i], rings[j + before, i + k] + 1)
+            if 0 <= i + before < side:
+                rings[j, i] = min(rings[j, i], rings[j, i + before] + 1)
+
+
+@jit
+def _nearest(x, y, i, j, start, places, first, step, most, squares, found):
     """Up to len(found) of the places (W, 2) nearest to x, y, the middle of bin i, j, with squared distances below `most`, nearest first.
 
     Their rows are written to found, their squared distances to squares; how many. places, first: as in `_sorted`; step: a bin's shorter
-    side.
+    side; start: rings of bins that hold nothing.
     """
     side, count, limit = np.int64(np.sqrt(len(first) - 1)), 0, most
-    for ring in range(side):
+    for ring in range(start, side):
         apart = (ring - 0.5) * step  # all that lies in this ring of bins is so far away at least
         if ring > 0 and apart * apart >= limit:
             break
@@ -72,13 +90,15 @@ def look(vertices, names, low, step, near, reach, fade, found, share):
     side = np.int64(np.sqrt(len(found)))
     first, order, places = np.empty(side * side + 1, np.int64), np.empty(len(vertices), np.int64), np.empty((len(vertices), 2))
     _sorted(vertices.astype(np.float64), low, step, first, order, places)
+    rings = np.empty((side, side), np.int64)
+    _empty(first, rings)
     squares, rows, weight = np.empty(found.shape[1]), np.empty(found.shape[1], np.uint64), np.empty(found.shape[1])
     least = min(step[0], step[1])
     for j in range(side):
         y = low[1] + step[1] * (j + 0.5)
         for i in range(side):
             x = low[0] + step[0] * (i + 0.5)
-            count = _nearest(x, y, i, j, places, first, least, fade * fade, squares, rows)
+            count = _nearest(x, y, i, j, rings[j, i], places, first, least, fade * fade, squares, rows)
             total = 0.0
             for k in range(count):
                 apart = np.sqrt(squares[k]) + near

@@ -10,64 +10,79 @@ POINTS = 64
 """Points that are looked at together."""
 GROUP = 16
 """Vertices that are looked at together: a power of two."""
-SLACK = 1e-9
-"""Square metres by which a vertex must be further than another one to be out, so that no rounding decides."""
+SLACK = np.float32(1e-6)
+"""Square metres by which a vertex must be further than another one to be out: more than float32 is wrong by within half a metre."""
+HALF, TWO = np.float32(0.5), np.float32(2)
 
 
 @jit
 def _span(at):
-    """Middle and half length of what holds the numbers `at` (N,)."""
+    """Middle and half length, float32, of what holds the numbers `at` (N,)."""
     low, high = at[0], at[0]
     for n in range(1, len(at)):
         low, high = at[n] if at[n] < low else low, at[n] if at[n] > high else high
-    return (low + high) / 2, (high - low) / 2
+    return np.float32((low + high) / 2), np.float32((high - low) / 2)
 
 
 @jit
 def _least(middle, half, other, low, high):
     """Least (v - middle)^2 - 2 half |v - other| of numbers v from low to high: at an end, or at the bottom of one of two parabolas."""
     right, left = min(max(middle + half, low), high), min(max(middle - half, low), high)
-    return min((right - middle) ** 2 - 2 * half * (right - other), (left - middle) ** 2 - 2 * half * (other - left))
+    return min((right - middle) ** 2 - TWO * half * (right - other), (left - middle) ** 2 - TWO * half * (other - left))
 
 
 @jit
-def _near(x, y, z, vertices, low, high, bound, excess, left):
-    """Of the vertices (4, V), in groups within boxes from low (3, G) to high (3, G), those that may be the nearest to some point x, y, z
-    (N,): copied to left (4, V); how many.
+def _lowest(values, least, which):
+    """Where values (N,), N a multiple of len(least), are least; least and which (L,): room to look at L of them at once."""
+    for n in range(len(least)):
+        least[n], which[n] = values[n], n
+    for first in range(len(least), len(values), len(least)):
+        for n in range(len(least)):
+            closer = values[first + n] < least[n]
+            least[n] = values[first + n] if closer else least[n]
+            which[n] = first + n if closer else which[n]
+    lane = 0
+    for n in range(1, len(least)):
+        lane = n if least[n] < least[lane] else lane
+    return which[lane]
+
+
+@jit
+def _near(x, y, z, vertices, low, high, bound, excess, which, groups, left):
+    """Of the vertices (3, V), in groups within boxes from low (3, G) to high (3, G), those that may be the nearest to some point x, y, z
+    (N,): their numbers are written to left (V + 1,); how many.
 
     How much further a vertex is than another one, in squares, is linear in the point, and so largest and least at corners of the box
     round the points. A vertex is out when it is further, in the whole box, than one that lies near its middle; and a group, when that
-    is so of every place in its box. bound (G,), excess (GROUP,): room.
+    is so of every place in its box. bound (G,), excess and which (GROUP,), groups (G + 1,): room. All float32 but the points.
     """
     (mx, hx), (my, hy), (mz, hz) = _span(x), _span(y), _span(z)
     for g in range(len(bound)):
-        across, down, away = (low[0, g] + high[0, g]) / 2 - mx, (low[1, g] + high[1, g]) / 2 - my, (low[2, g] + high[2, g]) / 2 - mz
+        across, down, away = ((low[0, g] + high[0, g]) * HALF - mx, (low[1, g] + high[1, g]) * HALF - my,
+                              (low[2, g] + high[2, g]) * HALF - mz)  # fmt: skip
         bound[g] = across * across + down * down + away * away
-    group = 0
-    for g in range(1, len(bound)):
-        group = g if bound[g] < bound[group] else group
-    best, limit = 0, np.inf
+    group = _lowest(bound, excess, which)
+    best, limit = 0, np.float32(np.inf)
     for v in range(group * GROUP, (group + 1) * GROUP):
         square = (vertices[0, v] - mx) ** 2 + (vertices[1, v] - my) ** 2 + (vertices[2, v] - mz) ** 2
-        if square < limit:
-            best, limit = v, square
+        best, limit = v if square < limit else best, square if square < limit else limit
     limit += SLACK
     ax, ay, az = vertices[0, best], vertices[1, best], vertices[2, best]
     for g in range(len(bound)):
         bound[g] = (_least(mx, hx, ax, low[0, g], high[0, g]) + _least(my, hy, ay, low[1, g], high[1, g])
                     + _least(mz, hz, az, low[2, g], high[2, g]))  # fmt: skip
-    kept = 0
-    for g in range(len(bound)):
-        if bound[g] > limit:
-            continue
+    some, kept = 0, 0
+    for g in range(len(bound)):  # written first and counted then: a branch would be guessed wrong as often as not
+        groups[some] = g
+        some += bound[g] <= limit
+    for k in range(some):
+        first = np.uint32(groups[k] * GROUP)
         for n in range(GROUP):
-            p, q, r = vertices[0, g * GROUP + n], vertices[1, g * GROUP + n], vertices[2, g * GROUP + n]
-            excess[n] = (p - mx) ** 2 + (q - my) ** 2 + (r - mz) ** 2 - 2 * (hx * abs(p - ax) + hy * abs(q - ay) + hz * abs(r - az))
+            p, q, r = vertices[0, first + n], vertices[1, first + n], vertices[2, first + n]
+            excess[n] = (p - mx) ** 2 + (q - my) ** 2 + (r - mz) ** 2 - TWO * (hx * abs(p - ax) + hy * abs(q - ay) + hz * abs(r - az))
         for n in range(GROUP):
-            if excess[n] <= limit:
-                for k in range(4):
-                    left[k, kept] = vertices[k, g * GROUP + n]
-                kept += 1
+            left[kept] = first + n
+            kept += excess[n] <= limit
     return kept
 
 
@@ -77,30 +92,31 @@ def nearest(points, rows, vertices, found):
 
     Fast where those that follow each other lie side by side, of the points as of the vertices.
     """
-    groups = (len(vertices) + GROUP - 1) // GROUP
-    every, low, high = np.empty((4, groups * GROUP)), np.empty((3, groups)), np.empty((3, groups))  # places and numbers
-    for v in range(groups * GROUP):  # the last group is filled up with the last vertex
-        every[3, v] = min(v, len(vertices) - 1)
-        for k in range(3):
-            every[k, v] = vertices[min(v, len(vertices) - 1), k]
+    groups = GROUP * ((len(vertices) + GROUP * GROUP - 1) // (GROUP * GROUP))  # the last ones are filled up with the last vertex
+    every, low, high = np.empty((3, groups * GROUP), np.float32), np.empty((3, groups), np.float32), np.empty((3, groups), np.float32)
     for k in range(3):
+        for v in range(groups * GROUP):
+            every[k, v] = vertices[min(v, len(vertices) - 1), k]
         for g in range(groups):
             low[k, g], high[k, g] = every[k, g * GROUP : (g + 1) * GROUP].min(), every[k, g * GROUP : (g + 1) * GROUP].max()
-    few, bound, excess = np.empty_like(every), np.empty(groups), np.empty(GROUP)
-    x, y, z, least, which = np.empty(POINTS), np.empty(POINTS), np.empty(POINTS), np.empty(POINTS), np.empty(POINTS)
+    bound, excess, which = np.empty(groups, np.float32), np.empty(GROUP, np.float32), np.empty(GROUP, np.int32)
+    some, left = np.empty(groups + 1, np.int32), np.empty(groups * GROUP + 1, np.int32)
+    x, y, z, least, best = np.empty(POINTS), np.empty(POINTS), np.empty(POINTS), np.empty(POINTS), np.empty(POINTS, np.int64)
     for first in range(0, len(rows), POINTS):
         for n in range(POINTS):  # the last lot is filled up with the last point
             x[n], y[n], z[n] = points[rows[min(first + n, len(rows) - 1)]]
         least[:] = np.inf
-        for v in range(_near(x, y, z, every, low, high, bound, excess, few)):
-            vx, vy, vz, number = few[0, v], few[1, v], few[2, v], few[3, v]  # here, so that the loop becomes one of vectors
+        for k in range(_near(x, y, z, every, low, high, bound, excess, which, some, left)):
+            vertex = np.uint32(left[k])  # of unsigned numbers none counts from the end
+            vx, vy, vz = np.float64(every[0, vertex]), np.float64(every[1, vertex]), np.float64(every[2, vertex])
+            number = np.int64(vertex)
             for n in range(POINTS):
                 square = (x[n] - vx) ** 2 + (y[n] - vy) ** 2 + (z[n] - vz) ** 2
                 closer = square < least[n]
                 least[n] = square if closer else least[n]
-                which[n] = number if closer else which[n]
+                best[n] = number if closer else best[n]
         for n in range(min(POINTS, len(rows) - first)):
-            found[rows[first + n]] = which[n]
+            found[rows[first + n]] = min(best[n], len(vertices) - 1)
 
 
 @exact
