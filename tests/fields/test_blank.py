@@ -10,8 +10,9 @@ from castfield.systems.learn import peak_memory
 
 @pytest.mark.parametrize("kind", [np.float32, np.uint8])
 @pytest.mark.parametrize("shape", [(3,), (0, 4), (5, 7, 11)])
-def test_blank_is_zeros_that_can_be_written_to(shape, kind):
-    found = blank(*shape, kind=kind)
+@pytest.mark.parametrize("whole", [True, False])
+def test_blank_is_zeros_that_can_be_written_to(shape, kind, whole):
+    found = blank(*shape, kind=kind, whole=whole)
     assert found.shape == shape
     assert torch.equal(found, torch.zeros(shape, dtype=found.dtype))
     assert found.dtype == torch.from_numpy(np.zeros(1, kind)).dtype

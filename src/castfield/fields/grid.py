@@ -60,7 +60,7 @@ class GridField(nn.Module):
         super().__init__()
         self.config = config
         c = config.channels
-        self.people = nn.ParameterList(blank(people, texels(config.resolutions), c).unbind())
+        self.people = nn.ParameterList(blank(people, texels(config.resolutions), c, whole=False).unbind())
         self.expression = nn.Parameter(torch.randn(config.expression_planes, texels((config.expression_resolution,)), c) * SPREAD)
         self.mix = nn.Linear(condition + latent, config.expression_planes)
         self.entry = nn.Linear(c * (len(config.resolutions) + 1), config.width)
